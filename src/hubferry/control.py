@@ -1,0 +1,172 @@
+"""Stopping and waiting: the only clock and the only sleep of the data path.
+
+A :class:`CancelToken` is shared by everything one run starts. A
+:class:`Patience` is the budget that travels with a piece of work, so that the
+three places that may try again (``net``, ``stream``, ``engines``) spend from
+one purse instead of multiplying their attempts.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from hubferry.errors import CancelledError, CopyError, RateLimitedError, UnavailableError
+from hubferry.text import T, Text
+
+R = TypeVar("R")
+
+WaitObserver = Callable[[Text, float], None]
+"""Told the reason of a wait and the Unix time of its end; 0.0 means the wait is over."""
+
+
+class CancelToken:
+    """Set once, seen by all threads of a run."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask everything to stop."""
+        self._event.set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True once someone asked to stop."""
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raise CancelledError if someone asked to stop."""
+        if self._event.is_set():
+            raise CancelledError(T("stopped on request; run the same command again to go on"))
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but wake up at once and raise when someone asks to stop."""
+        if self._event.wait(max(0.0, seconds)):
+            self.check()
+
+
+@dataclass
+class WaitBudget:
+    """How long a run may wait in all for rate limits (``--wait-on-limit``); thread-safe."""
+
+    limit_seconds: float
+    spent_until: float = 0.0
+    spent_seconds: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def take(self, seconds: float) -> bool:
+        """Reserve a wait that starts now; False if the budget does not allow it.
+
+        Workers that wait for the same window wait side by side: only the part
+        past the latest end already paid for counts.
+        """
+        with self._lock:
+            now = time.monotonic()
+            end = now + seconds
+            extra = max(0.0, end - max(now, self.spent_until))
+            if self.spent_seconds + extra > self.limit_seconds:
+                return False
+            self.spent_seconds += extra
+            self.spent_until = max(self.spent_until, end)
+            return True
+
+
+class Patience:
+    """The budget of tries of one piece of work; not shared between threads.
+
+    ``attempts`` counts tries after which a plain fault is final. Waits that a
+    hub asked for are paid from the run's :class:`WaitBudget` instead.
+    """
+
+    def __init__(
+        self,
+        cancel: CancelToken,
+        waits: WaitBudget,
+        *,
+        attempts: int = 8,
+        base_seconds: float = 0.5,
+        cap_seconds: float = 60.0,
+        on_wait: WaitObserver | None = None,
+    ) -> None:
+        self.cancel = cancel
+        self._waits = waits
+        self.attempts_left = attempts
+        self._failures = 0
+        self._limits = 0
+        self._base = base_seconds
+        self._cap = cap_seconds
+        self._on_wait = on_wait or (lambda reason, until: None)
+
+    def wait_after(self, error: CopyError) -> None:
+        """Pause before another try, or raise ``error`` if there is none left.
+
+        Raises:
+            CopyError: ``error`` itself: not retryable, or the budget is used up.
+            CancelledError: someone asked to stop during the pause.
+        """
+        self.cancel.check()
+        if not error.retryable:
+            raise error
+        if isinstance(error, RateLimitedError):
+            self._wait_for_limit(error)
+            return
+        self.attempts_left -= 1
+        if self.attempts_left <= 0:
+            raise error
+        self._failures += 1
+        self._pause(self._backoff(self._failures), T("trying again: {reason}", reason=error))
+
+    def progressed(self) -> None:
+        """Forget the backoff after real progress, so that a long file outlives many drops."""
+        self._failures = 0
+
+    def _backoff(self, failures: int) -> float:
+        # Full jitter over the upper half: workers that failed together do not
+        # come back together, and none comes back at once.
+        ceiling = min(self._cap, self._base * 2 ** (failures - 1))
+        return ceiling * random.uniform(0.5, 1.0)
+
+    def _wait_for_limit(self, error: RateLimitedError) -> None:
+        self._limits += 1
+        seconds = error.retry_after_seconds
+        if seconds is None:
+            # A limit without a word on its end: start at 5 s, never beyond 5 min
+            # (Hugging Face's window, and what ModelScope's limit clears within).
+            seconds = min(300.0, 5.0 * 2 ** (self._limits - 1)) * random.uniform(0.8, 1.0)
+        if not self._waits.take(seconds):
+            error.hint = error.hint or T(
+                "the waiting allowed by --wait-on-limit is used up; run the same command later"
+            )
+            raise error
+        self._pause(seconds, T("rate limit"))
+
+    def _pause(self, seconds: float, reason: Text) -> None:
+        self._on_wait(reason, time.time() + seconds)
+        try:
+            self.cancel.sleep(seconds)
+        finally:
+            self._on_wait(reason, 0.0)
+
+
+def call(patience: Patience, work: Callable[[], R]) -> R:
+    """Run a replayable request until it succeeds or the patience ends.
+
+    For requests that may be sent twice only. An ambiguous failure
+    (``UnavailableError.ambiguous``) is passed on at once: only the caller can
+    find out whether the work was done.
+    """
+    while True:
+        patience.cancel.check()
+        try:
+            return work()
+        except UnavailableError as error:
+            if error.ambiguous:
+                raise
+            patience.wait_after(error)
+        except CopyError as error:
+            patience.wait_after(error)

@@ -1,0 +1,255 @@
+"""What can go wrong, as classes; whether to try again is a property of the class.
+
+Foreign exceptions become one of these at the edge (``net``, ``hubs``,
+``ledger``), with ``raise ... from exc``. A message says what failed, the
+``hint`` what the user can do next; neither may hold a secret or a signed URL.
+
+``headline`` is the short English line that people search for; it is never
+translated and is printed first, as ``Error: <headline>``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from hubferry.text import Text
+
+
+class Side(StrEnum):
+    """Which end of the copy failed."""
+
+    SOURCE = "source"
+    TARGET = "target"
+    LOCAL = "local"
+
+
+class ExitCode:
+    """The process exit codes; documented in ``docs/exit-codes.md``."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    PARTIAL = 3
+    CONFLICT = 4
+    LIMITED = 5
+    NOT_FOUND = 10
+    ACCESS = 11
+    INTEGRITY = 12
+    LEDGER = 13
+    CANCELLED = 130
+
+
+class CopyError(Exception):
+    """Base of everything Hubferry raises on purpose.
+
+    Hubs raise without ``side``, ``step`` or ``repo`` where they cannot know
+    them; the rooms above fill the gaps with :meth:`at`.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = ExitCode.UNEXPECTED
+    retryable: ClassVar[bool] = False
+    default_headline: ClassVar[str] = "Unexpected error"
+
+    def __init__(
+        self,
+        message: Text | str,
+        *,
+        side: Side | None = None,
+        step: str | None = None,
+        repo: str | None = None,
+        path: str | None = None,
+        hint: Text | None = None,
+        request_id: str | None = None,
+        headline: str | None = None,
+    ) -> None:
+        self.message = message if isinstance(message, Text) else Text(message)
+        super().__init__(str(self.message))
+        self.side = side
+        self.step = step
+        self.repo = repo
+        self.path = path
+        self.hint = hint
+        self.request_id = request_id
+        self.headline = headline or self.default_headline
+
+    def at(
+        self,
+        *,
+        side: Side | None = None,
+        step: str | None = None,
+        repo: str | None = None,
+        path: str | None = None,
+    ) -> CopyError:
+        """Fill in what the raiser could not know; what is known stays."""
+        self.side = self.side or side
+        self.step = self.step or step
+        self.repo = self.repo or repo
+        self.path = self.path or path
+        return self
+
+
+class UsageError(CopyError):
+    """The request is wrong; nothing was tried."""
+
+    code = "usage"
+    exit_code = ExitCode.USAGE
+    default_headline = "Wrong usage"
+
+
+class ConflictError(CopyError):
+    """The target differs, or a guard says stop."""
+
+    code = "conflict"
+    exit_code = ExitCode.CONFLICT
+    default_headline = "Stopped by a guard"
+
+
+class RefusedError(ConflictError):
+    """The target is known to refuse this (a proven limit, an impossible path)."""
+
+    code = "refused"
+    default_headline = "The target cannot take this"
+
+
+class HubError(CopyError):
+    """A hub said no."""
+
+    code = "hub"
+    default_headline = "The hub refused"
+
+
+class NotFoundError(HubError):
+    """``what`` is ``repo``, ``revision`` or ``path``."""
+
+    code = "not_found"
+    exit_code = ExitCode.NOT_FOUND
+    default_headline = "Repository not found"
+
+    def __init__(self, message: Text | str, *, what: str = "repo", **where: object) -> None:
+        self.what = what
+        if "headline" not in where and what != "repo":
+            where["headline"] = "Revision not found" if what == "revision" else "File not found"
+        super().__init__(message, **where)  # type: ignore[arg-type]
+
+
+class AccessError(HubError):
+    """Unauthenticated, forbidden or gated."""
+
+    code = "access"
+    exit_code = ExitCode.ACCESS
+    default_headline = "You don't have permission to access this repository"
+
+
+class InvalidTokenError(AccessError):
+    """The hub does not know this token."""
+
+    code = "invalid_token"
+    default_headline = "Invalid token"
+
+
+class QuotaError(HubError):
+    """Storage or account quota is used up: final until someone makes room."""
+
+    code = "quota"
+    exit_code = ExitCode.LIMITED
+    default_headline = "Quota exceeded"
+
+
+class TooLargeError(HubError):
+    """The hub refuses this size (413): final for this object."""
+
+    code = "too_large"
+    exit_code = ExitCode.CONFLICT
+    default_headline = "File too large for the target"
+
+
+class RateLimitedError(HubError):
+    """The hub asks us to wait; ``retry_after_seconds`` is its own word, if it gave one."""
+
+    code = "rate_limited"
+    exit_code = ExitCode.LIMITED
+    retryable = True
+    default_headline = "Rate limit reached"
+
+    def __init__(
+        self, message: Text | str, *, retry_after_seconds: float | None = None, **where: object
+    ) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message, **where)  # type: ignore[arg-type]
+
+
+class UnavailableError(HubError):
+    """Network, timeout or 5xx: worth another try.
+
+    ``ambiguous`` is true when the hub may have done the work although we did
+    not hear so (a lost answer): ask before doing it again.
+    """
+
+    code = "unavailable"
+    retryable = True
+    default_headline = "Connection failed"
+
+    def __init__(self, message: Text | str, *, ambiguous: bool = False, **where: object) -> None:
+        self.ambiguous = ambiguous
+        super().__init__(message, **where)  # type: ignore[arg-type]
+
+
+class TimedOutError(UnavailableError):
+    """No answer in time."""
+
+    code = "timeout"
+    default_headline = "Connection timeout"
+
+
+class ProtocolError(HubError):
+    """An answer we do not understand; never read as "empty"."""
+
+    code = "protocol"
+    default_headline = "Unexpected answer from the hub"
+
+
+class IntegrityError(CopyError):
+    """The bytes or the listing are not what was promised."""
+
+    code = "integrity"
+    exit_code = ExitCode.INTEGRITY
+    default_headline = "Content check failed"
+
+
+class CorruptReadError(IntegrityError):
+    """The source sent other bytes than promised, this time; a fresh read may be good."""
+
+    code = "corrupt_read"
+    retryable = True
+
+
+class LedgerError(CopyError):
+    """The local record is locked or unreadable."""
+
+    code = "ledger"
+    exit_code = ExitCode.LEDGER
+    default_headline = "The local ledger cannot be used"
+
+
+class LocalError(CopyError):
+    """The local disk or file system said no."""
+
+    code = "local"
+    default_headline = "Local file error"
+
+
+class NoSpaceError(LocalError):
+    """The local disk is full."""
+
+    code = "no_space"
+    default_headline = "No space left on device"
+
+
+class CancelledError(CopyError):
+    """Asked to stop."""
+
+    code = "cancelled"
+    exit_code = ExitCode.CANCELLED
+    default_headline = "Stopped"
