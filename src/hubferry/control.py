@@ -128,7 +128,7 @@ class Patience:
     def _backoff(self, failures: int) -> float:
         # Full jitter over the upper half: workers that failed together do not
         # come back together, and none comes back at once.
-        ceiling = min(self._cap, self._base * 2 ** (failures - 1))
+        ceiling: float = min(self._cap, self._base * 2.0 ** (failures - 1))
         return ceiling * random.uniform(0.5, 1.0)
 
     def _wait_for_limit(self, error: RateLimitedError) -> None:

@@ -2,9 +2,9 @@
 
 Promises of every engine: each task it took is reported exactly once; at most
 ``width`` tasks are in flight; one failure does not lose the others; nothing new
-starts after cancel (tasks then in flight may go unreported); order is not promised. The task iterator is pulled lazily
-and only from the thread that consumes the outcomes, so a producer needs no
-locks. While tasks are in flight it may yield ``None`` for "nothing to start
+starts after cancel (tasks then in flight may go unreported); order is not
+promised. The task iterator is pulled lazily and only from the thread that
+consumes the outcomes, so a producer needs no locks. While tasks are in flight it may yield ``None`` for "nothing to start
 before another outcome".
 """
 
