@@ -15,10 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hubferry.errors import CancelledError, CopyError, RateLimitedError, UnavailableError
+from hubferry.errors import (
+    CancelledError,
+    CopyError,
+    CorruptReadError,
+    RateLimitedError,
+    UnavailableError,
+)
 from hubferry.text import T, Text
 
 R = TypeVar("R")
+
+REREADS = 2
+"""Fresh reads of a file whose bytes were wrong: chosen so that a lasting damage is found soon."""
 
 WaitObserver = Callable[[Text, float], None]
 """Told the reason of a wait and the Unix time of its end; 0.0 means the wait is over."""
@@ -95,7 +104,9 @@ class Patience:
     ) -> None:
         self.cancel = cancel
         self._waits = waits
+        self._attempts = attempts
         self.attempts_left = attempts
+        self._rereads_left = REREADS
         self._failures = 0
         self._limits = 0
         self._base = base_seconds
@@ -110,20 +121,27 @@ class Patience:
             CancelledError: someone asked to stop during the pause.
         """
         self.cancel.check()
-        if not error.retryable:
+        if not error.retryable or error.is_final:
             raise error
         if isinstance(error, RateLimitedError):
             self._wait_for_limit(error)
             return
         self.attempts_left -= 1
-        if self.attempts_left <= 0:
+        if isinstance(error, CorruptReadError):
+            self._rereads_left -= 1
+        if self.attempts_left <= 0 or self._rereads_left < 0:
+            error.is_final = True
             raise error
         self._failures += 1
         self._pause(self._backoff(self._failures), T("trying again: {reason}", reason=error))
 
     def progressed(self) -> None:
-        """Forget the backoff after real progress, so that a long file outlives many drops."""
+        """Earn the full patience again after real progress, so that a long file outlives drops.
+
+        Wrong bytes are not forgiven this way: each re-read costs the whole file.
+        """
         self._failures = 0
+        self.attempts_left = self._attempts
 
     def _backoff(self, failures: int) -> float:
         # Full jitter over the upper half: workers that failed together do not
@@ -142,6 +160,7 @@ class Patience:
             error.hint = error.hint or T(
                 "the waiting allowed by --wait-on-limit is used up; run the same command later"
             )
+            error.is_final = True
             raise error
         self._pause(seconds, T("rate limit"))
 

@@ -73,6 +73,8 @@ class CopyError(Exception):
         self.hint = hint
         self.request_id = request_id
         self.headline = headline or self.default_headline
+        self.is_final = False
+        """Set when a patience ran out, so that no layer above starts over."""
 
     def at(
         self,
