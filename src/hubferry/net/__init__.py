@@ -1,0 +1,1 @@
+"""HTTP, proxies, certificates, credentials and redaction; knows nothing of repositories."""

@@ -1,0 +1,141 @@
+"""urllib3 connections that notice an early answer and can be cut from another thread."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import weakref
+from typing import Any
+
+from urllib3 import PoolManager, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import make_headers, parse_url
+from urllib3.util.wait import wait_for_read
+
+from hubferry.errors import UsageError
+from hubferry.net.config import HttpConfig, tls_context
+from hubferry.text import T
+
+# A time limit covers one sendall: small enough that 30 s is a stall on any link.
+_SEND_PIECE_BYTES = 128 * 1024
+
+
+class OpenSockets:
+    """The sockets of one client, so that a stop can cut them all at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+
+    def add(self, connection: HTTPConnection) -> None:
+        """Remember a connection for as long as it lives."""
+        with self._lock:
+            self._connections.add(connection)
+
+    def cut(self) -> None:
+        """Make every blocked read and write return; safe from any thread."""
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            cut_socket(connection.sock)
+
+
+def cut_socket(sock: socket.socket | None) -> None:
+    """Shut a socket down under whoever is blocked on it, without closing its number."""
+    try:
+        if isinstance(sock, ssl.SSLSocket):
+            # SSLSocket.shutdown() would drop the TLS object that the other thread is using.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        elif sock is not None:
+            sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # already closed
+
+
+class _Watchful(HTTPConnection):
+    """Adds to both connection kinds: tracking, and a body sent in small pieces."""
+
+    hubferry_sockets: OpenSockets
+    hubferry_send_timeout: float
+
+    def connect(self) -> None:
+        super().connect()
+        self.hubferry_sockets.add(self)
+
+    def send(self, data: Any) -> None:
+        if isinstance(data, memoryview):
+            self._send_body(data)
+        else:
+            super().send(data)
+
+    def _send_body(self, view: memoryview) -> None:
+        sock = self.sock
+        # A server that answers before the body is through (413, 403) means "stop".
+        # urllib3 takes BrokenPipeError as "read the answer now". TLS is left out:
+        # session tickets make an encrypted socket readable without any answer.
+        if not isinstance(sock, ssl.SSLSocket) and wait_for_read(sock, timeout=0):
+            raise BrokenPipeError("answered before the body was sent")
+        sock.settimeout(self.hubferry_send_timeout)
+        for start in range(0, len(view), _SEND_PIECE_BYTES):
+            sock.sendall(view[start : start + _SEND_PIECE_BYTES])
+
+
+def make_pools(config: HttpConfig, proxy: str | None, sockets: OpenSockets) -> PoolManager:
+    """A pool manager for direct connections or for one proxy.
+
+    Raises:
+        UsageError: a proxy scheme we do not speak.
+    """
+
+    class PlainConnection(_Watchful):
+        hubferry_sockets = sockets
+        hubferry_send_timeout = config.read_timeout_seconds
+
+    class TlsConnection(HTTPSConnection, _Watchful):
+        hubferry_sockets = sockets
+        hubferry_send_timeout = config.read_timeout_seconds
+
+        def connect(self) -> None:
+            HTTPSConnection.connect(self)
+            sockets.add(self)
+
+        def send(self, data: Any) -> None:
+            _Watchful.send(self, data)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = PlainConnection
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = TlsConnection
+
+    settings: dict[str, Any] = {
+        "maxsize": config.max_connections,
+        "blocksize": 1024 * 1024,
+        "retries": False,
+        "ssl_context": tls_context(config),
+    }
+    manager = PoolManager(**settings) if proxy is None else _proxied(proxy, settings)
+    manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+    return manager
+
+
+def _proxied(proxy: str, settings: dict[str, Any]) -> PoolManager:
+    parsed = parse_url(proxy)
+    if parsed.scheme not in ("http", "https"):
+        return _socks(proxy, settings)
+    headers = make_headers(proxy_basic_auth=parsed.auth) if parsed.auth else None
+    return ProxyManager(proxy, proxy_headers=headers, **settings)
+
+
+def _socks(proxy: str, settings: dict[str, Any]) -> PoolManager:
+    try:
+        from urllib3.contrib.socks import SOCKSProxyManager
+
+        return SOCKSProxyManager(proxy, **settings)
+    except (ImportError, ValueError):
+        raise UsageError(
+            T("cannot use this kind of proxy"),
+            hint=T("use an http:// proxy, or install PySocks for socks5:// proxies"),
+        ) from None

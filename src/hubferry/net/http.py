@@ -1,0 +1,381 @@
+"""The HTTP client of the data plane, on urllib3.
+
+One attempt a call, no hidden retry, no hidden redirect. Credentials go to the
+origins they were made for and to no other, decided anew on every redirect hop.
+Every failure leaves as one of our errors.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin
+
+from urllib3 import PoolManager, Timeout
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from hubferry.errors import IntegrityError, ProtocolError
+from hubferry.net.config import HttpConfig, Origin, origin_of, proxy_for, show_origin
+from hubferry.net.connections import OpenSockets, make_pools
+from hubferry.net.status import (
+    Refusal,
+    RefusalMap,
+    error_for_status,
+    error_for_transport,
+)
+from hubferry.net.stream import Hop, HttpStream, check_answer
+from hubferry.text import T
+
+__all__ = ["Credentials", "Hop", "HttpAnswer", "HttpClient", "HttpConfig", "HttpStream"]
+
+MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SMALL_BODY_BYTES = 64 * 1024
+# A page of 1,000 tree entries is about 0.5 MB; nothing we ask for comes near this.
+_JSON_BODY_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Headers that only ``origins`` may see, made fresh for each request."""
+
+    origins: frozenset[Origin]
+    headers: Callable[[], dict[str, str]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """A whole answer: status below 400, headers with lower-case names, body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    origin: Origin
+    location: str | None = field(default=None, repr=False)
+    """Where a redirect that was not followed points to, absolute. May be signed."""
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ProtocolError: it is not JSON.
+        """
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            host = show_origin(self.origin)
+            raise ProtocolError(T("{host} sent something that is not JSON", host=host)) from None
+
+
+class HttpClient:
+    """A pool of connections with one set of credentials. Thread-safe.
+
+    Args:
+        map_refusal: the hub's reading of statuses of 400 and more; None from it
+            means the general reading of :func:`error_for_status`.
+    """
+
+    def __init__(
+        self,
+        config: HttpConfig,
+        *,
+        credentials: Credentials | None = None,
+        map_refusal: RefusalMap | None = None,
+    ) -> None:
+        self._config = config
+        self._credentials = credentials
+        self._map_refusal = map_refusal
+        self._sockets = OpenSockets()
+        self._pools: dict[str | None, PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def get(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        start: int = 0,
+        end: int | None = None,
+    ) -> HttpStream:
+        """Open bytes ``start`` to ``end`` (exclusive) of ``url``, following redirects.
+
+        Raises:
+            CopyError: as mapped from the status, or from the transport.
+        """
+        asked = {**(headers or {}), "accept-encoding": "identity"}
+        if start or end is not None:
+            asked["range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        response, hops = self._follow("GET", url, asked)
+        try:
+            size, total, ignored = check_answer(hops, start, end)
+        except BaseException:
+            response.close()
+            raise
+        return HttpStream(response, hops, size_bytes=size, total_bytes=total, ignored_range=ignored)
+
+    def get_json(self, url: str, headers: Mapping[str, str] | None = None) -> HttpAnswer:
+        """A whole small answer to a GET, following redirects."""
+        response, hops = self._follow("GET", url, {"accept": "application/json", **(headers or {})})
+        return self._whole(response, hops[-1], _JSON_BODY_BYTES, is_repeatable=True)
+
+    def head(
+        self, url: str, headers: Mapping[str, str] | None = None, *, follow: bool = False
+    ) -> HttpAnswer:
+        """The headers of ``url``; without ``follow`` a redirect is an answer too."""
+        asked = {**(headers or {}), "accept-encoding": "identity"}
+        response, hops = self._follow("HEAD", url, asked, max_hops=MAX_REDIRECTS if follow else 0)
+        _discard(response)
+        target = hops[-1].headers.get("location")
+        location = urljoin(url, target) if target else None
+        return HttpAnswer(hops[-1].status, hops[-1].headers, b"", hops[-1].origin, location)
+
+    def put(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None,
+        length: int,
+        chunks: Iterable[memoryview],
+        *,
+        answer_timeout_seconds: float = 300.0,
+    ) -> HttpAnswer:
+        """Send exactly ``length`` bytes from ``chunks`` as they come, and read the answer.
+
+        An answer that comes before the body is through (413, 403) ends the
+        sending and is raised. Errors raised by ``chunks`` come out as they are,
+        and the connection is closed with the body unfinished.
+
+        Args:
+            answer_timeout_seconds: a store may take long to finish a large object.
+        """
+        body = _CountedBody(chunks, length)
+        sent = {**(headers or {}), "content-length": str(length)}
+        # Zero bytes are sent without a body: urllib3 would still expect chunks.
+        response, hop = self._send(
+            "PUT",
+            url,
+            sent,
+            iter(body) if length else b"",
+            timeout_seconds=answer_timeout_seconds,
+        )
+        try:
+            if response.status < 400 and length and not body.is_complete:
+                raise ProtocolError(
+                    T("{host} answered before the upload was through", host=show_origin(hop.origin))
+                )
+            return self._whole(response, hop, _SMALL_BODY_BYTES, is_repeatable=True, method="PUT")
+        finally:
+            if not body.is_complete:
+                response.close()  # the rest of the body must not open the next request
+
+    def post_json(
+        self,
+        url: str,
+        payload: object,
+        headers: Mapping[str, str] | None = None,
+        *,
+        is_repeatable: bool = False,
+    ) -> HttpAnswer:
+        """POST ``payload`` as JSON. See :meth:`post`."""
+        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+        return self.post(
+            url,
+            body,
+            {"content-type": "application/json", **(headers or {})},
+            is_repeatable=is_repeatable,
+        )
+
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        is_repeatable: bool = False,
+        answer_timeout_seconds: float | None = None,
+        method: str = "POST",
+    ) -> HttpAnswer:
+        """POST (or another writing ``method``) a small body and read the whole answer.
+
+        Raises:
+            UnavailableError: ``ambiguous`` if the request was sent, no good answer
+                came back, and the request is not ``is_repeatable``.
+        """
+        asked = {"accept": "application/json", **(headers or {})}
+        response, hop = self._send(
+            method,
+            url,
+            asked,
+            body,
+            timeout_seconds=answer_timeout_seconds,
+            is_repeatable=is_repeatable,
+        )
+        return self._whole(
+            response, hop, _JSON_BODY_BYTES, is_repeatable=is_repeatable, method=method
+        )
+
+    def close(self) -> None:
+        """Cut every open connection, also under other threads; safe to repeat."""
+        self._sockets.cut()
+        with self._lock:
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.clear()
+
+    def _follow(
+        self, method: str, url: str, headers: Mapping[str, str], max_hops: int = MAX_REDIRECTS
+    ) -> tuple[BaseHTTPResponse, tuple[Hop, ...]]:
+        hops: tuple[Hop, ...] = ()
+        first = _origin(url)
+        while True:
+            response, hop = self._send(method, url, headers)
+            hops = (*hops, hop)
+            target = hop.headers.get("location")
+            if response.status not in _REDIRECTS or not target or max_hops == 0:
+                self._raise_if_refused(method, response, hop, hop.origin != first, True)
+                return response, hops
+            _discard(response)
+            if len(hops) > max_hops:
+                host = show_origin(hop.origin)
+                raise ProtocolError(T("{host} redirects without end", host=host))
+            url = urljoin(url, target)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[memoryview] | None = None,
+        *,
+        timeout_seconds: float | None = None,
+        is_repeatable: bool = True,
+    ) -> tuple[BaseHTTPResponse, Hop]:
+        origin = _origin(url)
+        credentials = self._credentials
+        own = credentials.headers() if credentials and origin in credentials.origins else {}
+        sent = {"user-agent": self._config.user_agent, **headers, **own}
+        silence = timeout_seconds or self._config.read_timeout_seconds
+        limits = Timeout(connect=self._config.connect_timeout_seconds, read=silence)
+        try:
+            response = self._pool(origin).urlopen(
+                method,
+                url,
+                body=body,
+                headers=sent,
+                timeout=limits,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (HTTPError, OSError) as error:
+            raise error_for_transport(error, origin, is_repeatable=is_repeatable) from None
+        return response, Hop(origin, response.status, _lower(response.headers))
+
+    def _pool(self, origin: Origin) -> PoolManager:
+        proxy = proxy_for(self._config, origin)
+        with self._lock:
+            if proxy not in self._pools:
+                self._pools[proxy] = make_pools(self._config, proxy, self._sockets)
+            return self._pools[proxy]
+
+    def _whole(
+        self,
+        response: BaseHTTPResponse,
+        hop: Hop,
+        limit_bytes: int,
+        *,
+        is_repeatable: bool,
+        method: str = "GET",
+    ) -> HttpAnswer:
+        self._raise_if_refused(method, response, hop, False, is_repeatable)
+        try:
+            body = response.read(limit_bytes + 1, decode_content=True)
+            rest = len(body) > limit_bytes
+        except (HTTPError, OSError) as error:
+            raise error_for_transport(error, hop.origin, is_repeatable=is_repeatable) from None
+        finally:
+            _let_go(response)
+        if rest:
+            host = show_origin(hop.origin)
+            raise ProtocolError(T("{host} sent a longer answer than expected", host=host))
+        return HttpAnswer(hop.status, hop.headers, body, hop.origin)
+
+    def _raise_if_refused(
+        self,
+        method: str,
+        response: BaseHTTPResponse,
+        hop: Hop,
+        is_foreign: bool,
+        is_repeatable: bool,
+    ) -> None:
+        if response.status < 400 and not (method not in ("GET", "HEAD") and response.status >= 300):
+            return
+        try:
+            body = response.read(_SMALL_BODY_BYTES, decode_content=True)
+        except (HTTPError, OSError):
+            body = b""  # the status alone says what happened
+        finally:
+            response.close()
+        if response.status < 400:
+            host = show_origin(hop.origin)
+            raise ProtocolError(T("{host} redirects a {method}", host=host, method=method))
+        refusal = Refusal(
+            method, hop.origin, hop.status, hop.headers, body, is_foreign, is_repeatable
+        )
+        mapped = self._map_refusal(refusal) if self._map_refusal else None
+        raise mapped or error_for_status(refusal)
+
+
+class _CountedBody:
+    """Passes chunks on and sees to it that they add up to the promised length."""
+
+    def __init__(self, chunks: Iterable[memoryview], length: int) -> None:
+        self._chunks = chunks
+        self._length = length
+        self.is_complete = length == 0
+
+    def __iter__(self) -> Generator[memoryview, None, None]:
+        sent = 0
+        for chunk in self._chunks:
+            sent += len(chunk)
+            if sent > self._length:
+                break
+            yield chunk
+        if sent != self._length:
+            raise IntegrityError(
+                T("an upload of {length} bytes got {sent}", length=self._length, sent=sent)
+            )
+        # Only now has urllib3 sent the last chunk: it asks for more until there is none.
+        self.is_complete = True
+
+
+def _let_go(response: BaseHTTPResponse) -> None:
+    # A fully read answer gives its connection back by itself; any other is dropped.
+    if getattr(response, "length_remaining", None) not in (0, None):
+        response.close()
+    else:
+        response.release_conn()
+
+
+def _discard(response: BaseHTTPResponse) -> None:
+    """Read the small body of a redirect, so that its connection can serve again."""
+    try:
+        response.read(_SMALL_BODY_BYTES)
+    except (HTTPError, OSError):
+        response.close()
+    else:
+        _let_go(response)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _origin(url: str) -> Origin:
+    try:
+        return origin_of(url)
+    except ValueError:
+        raise ProtocolError(T("an address that is not http(s) was given")) from None

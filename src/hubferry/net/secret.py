@@ -1,0 +1,52 @@
+"""A value that does not show itself."""
+
+from __future__ import annotations
+
+import hmac
+from typing import NoReturn
+
+from hubferry.net import redact
+
+# Below this, first and last characters would give too much of it away.
+_SHORTEST_TO_HINT = 16
+
+
+class Secret:
+    """A token or password: masked when printed, never pickled, redacted in all logs."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+        redact.register(value)
+
+    def reveal(self) -> str:
+        """The value itself, for a request header and nothing else."""
+        return self._value
+
+    @property
+    def masked(self) -> str:
+        """Enough to recognise the token by: at most the first 3 and last 4 characters."""
+        if len(self._value) < _SHORTEST_TO_HINT:
+            return "…"
+        return f"{self._value[:3]}…{self._value[-4:]}"
+
+    def __repr__(self) -> str:
+        return f"Secret({self.masked})"
+
+    def __str__(self) -> str:
+        return self.masked
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Secret is not pickled or copied")

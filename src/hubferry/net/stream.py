@@ -1,0 +1,148 @@
+"""An open download: counted, bounded in time, closable from another thread."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from hubferry.errors import CorruptReadError, ProtocolError, UnavailableError
+from hubferry.net.config import Origin, show_origin
+from hubferry.net.status import error_for_transport
+from hubferry.text import T
+
+_READ_PIECE_BYTES = 1024 * 1024
+_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One answer on the way: who gave it and its headers (lower-case names)."""
+
+    origin: Origin
+    status: int
+    headers: Mapping[str, str]
+
+
+class HttpStream:
+    """The body of a GET, read by one thread.
+
+    ``hops`` are all answers on the way, redirects first, the served one last.
+    ``size_bytes`` is what this answer will send, ``total_bytes`` the whole
+    file's size, each None if the server does not say. ``ignored_range`` is true
+    if a range was asked for and the server sends the whole file from byte 0.
+    """
+
+    def __init__(
+        self,
+        response: BaseHTTPResponse,
+        hops: tuple[Hop, ...],
+        *,
+        size_bytes: int | None,
+        total_bytes: int | None,
+        ignored_range: bool,
+    ) -> None:
+        self._response = response
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self.hops = hops
+        self.size_bytes = size_bytes
+        self.total_bytes = total_bytes
+        self.ignored_range = ignored_range
+
+    @property
+    def status(self) -> int:
+        """The status of the answer that is read."""
+        return self.hops[-1].status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the answer that is read, names in lower case."""
+        return self.hops[-1].headers
+
+    @property
+    def origin(self) -> Origin:
+        """Who serves the bytes."""
+        return self.hops[-1].origin
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill ``buffer`` from its start with what has arrived; 0 means the body ended.
+
+        Raises:
+            UnavailableError: dropped, stalled, ended before Content-Length, or closed.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise self._closed_error()
+            try:
+                data = self._response.read1(min(len(buffer), _READ_PIECE_BYTES))
+            except (HTTPError, OSError, ValueError, AttributeError) as error:
+                if self._is_closed:
+                    raise self._closed_error() from None
+                if isinstance(error, ValueError | AttributeError):
+                    raise
+                raise error_for_transport(error, self.origin) from None
+        if self._is_closed:
+            raise self._closed_error()
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Let go of the connection; safe to repeat, from any thread; wakes a blocked read."""
+        self._is_closed = True
+        if not self._lock.acquire(blocking=False):
+            # Someone is reading: cut the socket under them, then wait for them to let go.
+            try:
+                self._response.shutdown()
+            except (OSError, ValueError, RuntimeError):
+                pass  # finished meanwhile
+            self._lock.acquire()
+        try:
+            self._response.close()
+        finally:
+            self._lock.release()
+
+    def _closed_error(self) -> UnavailableError:
+        return UnavailableError(T("the download was closed"))
+
+
+def check_answer(
+    hops: tuple[Hop, ...], start: int, end: int | None
+) -> tuple[int | None, int | None, bool]:
+    """Sizes and range of a 200 or 206 answer: (size, total, ignored_range).
+
+    Raises:
+        ProtocolError: an encoding, status or range that cannot be trusted.
+        CorruptReadError: the file has another size than the range asked for.
+    """
+    last = hops[-1]
+    host = show_origin(last.origin)
+    if last.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
+        raise ProtocolError(T("{host} sent the file encoded although not asked to", host=host))
+    length = _length(last)
+    asked = start > 0 or end is not None
+    if last.status == 200:
+        return length, length, asked
+    found = _CONTENT_RANGE.fullmatch(last.headers.get("content-range", "").strip())
+    if last.status != 206 or not asked or not found:
+        raise ProtocolError(
+            T("{host} answered a read with status {status}", host=host, status=last.status)
+        )
+    first, final, total = int(found[1]), int(found[2]), found[3]
+    total_bytes = None if total == "*" else int(total)
+    stop = final + 1
+    wanted = end if end is not None else total_bytes
+    if first != start or (length is not None and length != stop - first):
+        raise ProtocolError(T("{host} sent another range than asked for", host=host))
+    if wanted is not None and stop != wanted:
+        raise CorruptReadError(T("{host} has fewer bytes than its listing says", host=host))
+    return stop - first, total_bytes, False
+
+
+def _length(hop: Hop) -> int | None:
+    value = hop.headers.get("content-length", "")
+    return int(value) if value.isdecimal() else None

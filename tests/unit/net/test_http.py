@@ -1,0 +1,405 @@
+"""The client against a tiny server that answers whatever a test tells it to."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from hubferry.errors import (
+    AccessError,
+    CancelledError,
+    CorruptReadError,
+    IntegrityError,
+    ProtocolError,
+    RateLimitedError,
+    TimedOutError,
+    TooLargeError,
+    UnavailableError,
+)
+from hubferry.net.config import origin_of
+from hubferry.net.http import Credentials, HttpClient, HttpConfig, HttpStream
+from hubferry.net.status import Refusal
+from hubferry.text import T
+
+Script = Callable[[socket.socket, bytes], None]
+
+
+class Server:
+    """Hands each request's head to ``script``, which writes raw bytes."""
+
+    def __init__(self, script: Script) -> None:
+        self.heads: list[bytes] = []
+        self.connections = 0
+        self._script = script
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                peer, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+
+    def _serve(self, peer: socket.socket) -> None:
+        with peer:
+            while head := read_head(peer):
+                self.heads.append(head)
+                try:
+                    self._script(peer, head)
+                except OSError:
+                    return
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def read_head(peer: socket.socket) -> bytes:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        try:
+            byte = peer.recv(1)
+        except OSError:
+            return b""
+        if not byte:
+            return b""
+        head += byte
+    return head
+
+
+@contextmanager
+def serving(script: Script) -> Iterator[Server]:
+    server = Server(script)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def says(raw: bytes) -> Script:
+    return lambda peer, head: peer.sendall(raw)
+
+
+def read_all(stream: HttpStream) -> bytes:
+    buffer, found = memoryview(bytearray(7)), b""
+    while count := stream.readinto(buffer):
+        found += bytes(buffer[:count])
+    return found
+
+
+QUICK = HttpConfig(proxy="direct", connect_timeout_seconds=2, read_timeout_seconds=0.4)
+
+
+@pytest.fixture
+def client() -> Iterator[HttpClient]:
+    made = HttpClient(QUICK)
+    yield made
+    made.close()
+
+
+def test_a_whole_file_is_read_and_the_connection_serves_again(client: HttpClient) -> None:
+    with serving(says(answer(200, b"hello world"))) as server:
+        for _ in range(2):
+            stream = client.get(server.url + "/f")
+            assert (read_all(stream), stream.size_bytes) == (b"hello world", 11)
+            stream.close()
+        assert server.connections == 1
+        assert b"accept-encoding: identity" in server.heads[0].lower()
+
+
+def test_a_range_is_asked_for_and_checked(client: HttpClient) -> None:
+    raw = answer(206, b"lo", Content_Range="bytes 3-4/11")
+    with serving(says(raw)) as server:
+        stream = client.get(server.url, start=3, end=5)
+        assert read_all(stream) == b"lo"
+        assert (stream.total_bytes, stream.ignored_range) == (11, False)
+        assert b"range: bytes=3-4\r\n" in server.heads[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("raw", "error"),
+    [
+        (answer(206, b"lo", Content_Range="bytes 2-3/11"), ProtocolError),
+        (answer(206, b"lo"), ProtocolError),
+        (answer(206, b"lo", Content_Range="bytes 3-4/5"), CorruptReadError),
+        (answer(416, b""), CorruptReadError),
+        (answer(200, b"x", Content_Encoding="gzip"), ProtocolError),
+        (answer(204), ProtocolError),
+    ],
+)
+def test_a_range_that_is_not_the_one_asked_for_is_refused(
+    client: HttpClient, raw: bytes, error: type[Exception]
+) -> None:
+    with serving(says(raw)) as server, pytest.raises(error):
+        client.get(server.url, start=3, end=9)
+
+
+def test_an_ignored_range_is_flagged(client: HttpClient) -> None:
+    with serving(says(answer(200, b"hello"))) as server:
+        assert client.get(server.url, start=3).ignored_range
+
+
+def test_an_early_end_is_an_error(client: HttpClient) -> None:
+    def cut(peer: socket.socket, head: bytes) -> None:
+        peer.sendall(answer(200, b"hello world")[:-4])
+        peer.shutdown(socket.SHUT_RDWR)
+
+    with serving(cut) as server:
+        stream = client.get(server.url)
+        with pytest.raises(UnavailableError, match="ended early"):
+            read_all(stream)
+
+
+def test_a_stall_is_a_timeout(client: HttpClient) -> None:
+    def stall(peer: socket.socket, head: bytes) -> None:
+        peer.sendall(answer(200, b"hello world")[:-4])
+        time.sleep(2)
+
+    with serving(stall) as server:
+        stream = client.get(server.url)
+        began = time.monotonic()
+        with pytest.raises(TimedOutError):
+            read_all(stream)
+        assert time.monotonic() - began < 1.5
+
+
+def test_close_from_another_thread_wakes_a_blocked_read() -> None:
+    slow = HttpClient(HttpConfig(proxy="direct", read_timeout_seconds=20))
+
+    def stall(peer: socket.socket, head: bytes) -> None:
+        peer.sendall(answer(200, b"hello world")[:-4])
+        time.sleep(5)
+
+    with serving(stall) as server:
+        stream = slow.get(server.url)
+        threading.Timer(0.2, stream.close).start()
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match="closed"):
+            read_all(stream)
+        assert time.monotonic() - began < 2
+        stream.close()
+
+
+def test_closing_the_client_wakes_a_blocked_request() -> None:
+    slow = HttpClient(HttpConfig(proxy="direct", read_timeout_seconds=20))
+    with serving(lambda peer, head: time.sleep(5)) as server:
+        threading.Timer(0.2, slow.close).start()
+        began = time.monotonic()
+        with pytest.raises(UnavailableError):
+            slow.get(server.url)
+        assert time.monotonic() - began < 2
+
+
+def test_nobody_listening_is_unavailable(client: HttpClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(UnavailableError, match="refused") as caught:
+        client.post_json(f"http://127.0.0.1:{port}/", {})
+    assert not caught.value.ambiguous
+
+
+def test_credentials_stay_on_their_origin_over_redirects() -> None:
+    with serving(says(answer(200, b"ok"))) as far:
+        # "localhost" and "127.0.0.1" are the same machine and two origins.
+        with serving(says(answer(302, Location=far.url + "/x?Signature=abc"))) as near:
+            credentials = Credentials(
+                frozenset({origin_of(near.url)}), lambda: {"authorization": "Bearer canary"}
+            )
+            client = HttpClient(QUICK, credentials=credentials)
+            stream = client.get(near.url)
+            assert read_all(stream) == b"ok"
+            assert [hop.status for hop in stream.hops] == [302, 200]
+            assert b"canary" in near.heads[0]
+            assert b"canary" not in far.heads[0]
+            client.close()
+
+
+def test_endless_redirects_stop(client: HttpClient) -> None:
+    with serving(says(answer(307, Location="/again"))) as server:
+        with pytest.raises(ProtocolError, match="redirects without end"):
+            client.get(server.url)
+        assert len(server.heads) == 6
+        assert server.connections == 1
+
+
+def test_head_shows_a_redirect_without_following(client: HttpClient) -> None:
+    raw = b"HTTP/1.1 302 X\r\nLocation: /b\r\nX-Linked-Size: 7\r\nContent-Length: 99\r\n\r\n"
+    with serving(says(raw)) as server:
+        found = client.head(server.url + "/a")
+        assert (found.status, found.location) == (302, server.url + "/b")
+        assert found.headers["x-linked-size"] == "7"
+
+
+def pieces(*parts: bytes) -> Iterator[memoryview]:
+    return (memoryview(part) for part in parts)
+
+
+def take_body(peer: socket.socket, head: bytes) -> bytes:
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    body = b""
+    while len(body) < length:
+        body += peer.recv(65536)
+    return body
+
+
+def take_and_say_nothing(peer: socket.socket, head: bytes) -> None:
+    take_body(peer, head)
+
+
+def test_put_sends_exactly_the_promised_bytes(client: HttpClient) -> None:
+    seen: list[bytes] = []
+
+    def store(peer: socket.socket, head: bytes) -> None:
+        seen.append(take_body(peer, head))
+        peer.sendall(answer(200, b"{}", ETag='"1"'))
+
+    with serving(store) as server:
+        done = client.put(server.url, {"x-a": "b"}, 300_005, pieces(b"a" * 300_000, b"bcdef"))
+        assert (done.status, done.headers["etag"]) == (200, '"1"')
+        assert seen == [b"a" * 300_000 + b"bcdef"]
+        assert b"transfer-encoding" not in server.heads[0].lower()
+        client.put(server.url, None, 0, pieces())
+        assert (seen[-1], server.connections) == (b"", 1)
+
+
+def test_put_refuses_a_body_of_another_length(client: HttpClient) -> None:
+    with serving(take_and_say_nothing) as server:
+        with pytest.raises(IntegrityError):
+            client.put(server.url, None, 5, pieces(b"abc"))
+        with pytest.raises(IntegrityError):
+            client.put(server.url, None, 5, pieces(b"abc", b"defg"))
+
+
+def test_an_error_of_the_body_comes_out_as_it_is_and_leaves_the_upload_unfinished(
+    client: HttpClient,
+) -> None:
+    received: list[bytes] = []
+    ended = threading.Event()
+
+    def store(peer: socket.socket, head: bytes) -> None:
+        while chunk := peer.recv(65536):
+            received.append(chunk)
+        ended.set()
+
+    def body() -> Iterator[memoryview]:
+        yield memoryview(b"abc")
+        raise CancelledError(T("stop"))
+
+    with serving(store) as server:
+        with pytest.raises(CancelledError):
+            client.put(server.url, None, 10, body())
+        assert ended.wait(2)
+        assert b"".join(received) == b"abc"
+
+
+@pytest.mark.parametrize("keeps_open", [True, False])
+def test_an_early_answer_to_an_upload_is_heard(client: HttpClient, keeps_open: bool) -> None:
+    def refuse(peer: socket.socket, head: bytes) -> None:
+        peer.recv(1000)
+        peer.sendall(answer(413, b'{"message": "too big for me"}'))
+        if keeps_open:
+            time.sleep(1)
+        peer.shutdown(socket.SHUT_RDWR)
+
+    def endless() -> Iterator[memoryview]:
+        for _ in range(10_000):
+            yield memoryview(bytes(65536))
+
+    with serving(refuse) as server, pytest.raises(TooLargeError, match="too big for me"):
+        client.put(server.url, None, 10_000 * 65536, endless())
+
+
+def test_an_early_success_is_not_believed(client: HttpClient) -> None:
+    def lie(peer: socket.socket, head: bytes) -> None:
+        peer.sendall(answer(200))
+        time.sleep(1)
+
+    def slow() -> Iterator[memoryview]:
+        for _ in range(100):
+            time.sleep(0.05)
+            yield memoryview(bytes(65536))
+
+    with serving(lie) as server, pytest.raises(ProtocolError, match="before the upload"):
+        client.put(server.url, None, 100 * 65536, slow())
+
+
+def test_a_redirected_upload_is_never_sent_again(client: HttpClient) -> None:
+    def send_away(peer: socket.socket, head: bytes) -> None:
+        take_body(peer, head)
+        peer.sendall(answer(307, Location="/other"))
+
+    with serving(send_away) as server:
+        with pytest.raises(ProtocolError, match="redirects a PUT"):
+            client.put(server.url, None, 3, pieces(b"abc"))
+        assert len(server.heads) == 1
+
+
+@pytest.mark.parametrize("is_repeatable", [True, False])
+def test_a_lost_answer_to_a_post_is_ambiguous_unless_repeatable(
+    client: HttpClient, is_repeatable: bool
+) -> None:
+    def hang_up(peer: socket.socket, head: bytes) -> None:
+        take_body(peer, head)
+        peer.shutdown(socket.SHUT_RDWR)
+
+    with serving(hang_up) as server:
+        with pytest.raises(UnavailableError) as caught:
+            client.post_json(server.url, {"a": 1}, is_repeatable=is_repeatable)
+        assert caught.value.ambiguous is not is_repeatable
+    with serving(says(answer(504))) as server:
+        with pytest.raises(UnavailableError) as caught:
+            client.post_json(server.url, {"a": 1}, is_repeatable=is_repeatable)
+        assert caught.value.ambiguous is not is_repeatable
+
+
+def test_retry_after_reaches_the_error(client: HttpClient) -> None:
+    with serving(says(answer(429, b"slow", Retry_After="17"))) as server:
+        with pytest.raises(RateLimitedError) as caught:
+            client.get_json(server.url)
+        assert caught.value.retry_after_seconds == 17.0
+
+
+def test_a_hub_may_read_a_refusal_its_own_way() -> None:
+    def own(refusal: Refusal) -> AccessError | None:
+        return AccessError(T("mine")) if refusal.status == 418 else None
+
+    with serving(says(answer(418))) as server:
+        with pytest.raises(AccessError, match="mine"):
+            HttpClient(QUICK, map_refusal=own).get(server.url)
+
+
+def test_json_that_is_not_json_is_a_protocol_error(client: HttpClient) -> None:
+    with serving(says(answer(200, b"<html>"))) as server, pytest.raises(ProtocolError):
+        client.get_json(server.url).json()
+
+
+def test_no_signed_address_is_in_an_error(client: HttpClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/x?Signature=sssecret"
+    with pytest.raises(UnavailableError) as caught:
+        client.get(url)
+    assert "sssecret" not in repr(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_proxy_carries_the_request() -> None:
+    with serving(says(answer(200, b"via"))) as proxy:
+        client = HttpClient(HttpConfig(proxy=proxy.url.replace("://", "://me:pa55word@")))
+        assert client.get_json("http://hub.example/path").body == b"via"
+        assert proxy.heads[0].startswith(b"GET http://hub.example/path ")
+        assert b"proxy-authorization: basic" in proxy.heads[0].lower()
+        client.close()
