@@ -13,10 +13,8 @@ with those that hf_xet itself writes.
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 from blake3 import blake3
@@ -40,7 +38,7 @@ _INTERNAL_NODE_KEY = bytes.fromhex(
 )
 _FILE_KEY = bytes(32)
 
-_READ_CHUNKS = 16
+_READ_BYTES = 16 * CHUNK_BYTES
 _MEAN_BRANCHING = 4
 _MAX_CHILDREN = 2 * _MEAN_BRANCHING + 1
 
@@ -136,56 +134,51 @@ class Term:
         chunks = self.end_chunk - self.first_chunk
         return self.byte_start + chunks * CHUNK_HEADER_BYTES + self.unpacked_bytes
 
+    def join(self, other: Term) -> Term:
+        """Return the shortest run of the same xorb that holds both."""
+        last = max(self, other, key=lambda term: term.end_chunk)
+        first_chunk = min(self.first_chunk, other.first_chunk)
+        skipped_bytes = (last.first_chunk - first_chunk) * CHUNK_BYTES
+        return Term(
+            last.xorb_index, first_chunk, last.end_chunk, last.unpacked_bytes + skipped_bytes
+        )
+
 
 class XetFile:
-    """A content seen as chunks and xorbs; hashes are computed once, on first need.
+    """A file as chunks and xorbs, without its bytes: 32 bytes per chunk, 10 MiB for 20 GiB.
 
-    Safe to use from several threads. Keeps 32 bytes per chunk (10 MiB for 20 GiB).
+    Safe to use from several threads.
     """
 
-    def __init__(self, content: Readable) -> None:
-        self._content = content
-        self._lock = threading.Lock()
+    def __init__(self, size_bytes: int, digests: bytes) -> None:
+        self.size_bytes = size_bytes
+        self._digests = digests
+        self._xorb_hashes: dict[int, str] = {}
+        self.hash = file_hash(self._nodes(0, -(-size_bytes // CHUNK_BYTES)))
 
-    @property
-    def size_bytes(self) -> int:
-        """Size of the file."""
-        return self._content.size
-
-    @property
-    def hash(self) -> str:
-        """The Xet file id, 64 hex."""
-        with self._lock:
-            return self._hash
+    @classmethod
+    def of(cls, content: Readable) -> XetFile:
+        """Read and hash a whole content, 1 MiB at a time."""
+        digests = bytearray()
+        for start in range(0, content.size, _READ_BYTES):
+            data = memoryview(content.read(start, min(start + _READ_BYTES, content.size)))
+            for offset in range(0, len(data), CHUNK_BYTES):
+                digests += chunk_hash(data[offset : offset + CHUNK_BYTES])
+        return cls(content.size, bytes(digests))
 
     def xorb_hash(self, index: int) -> str:
         """Return the hash (64 hex) of one of the file's xorbs."""
-        with self._lock:
-            known = self._xorb_hashes.get(index)
-            if known is None:
-                first = index * CHUNKS_PER_XORB
-                root = merkle_root(self._nodes(first, first + CHUNKS_PER_XORB))
-                known = self._xorb_hashes[index] = hash_text(root)
-            return known
+        known = self._xorb_hashes.get(index)
+        if known is None:
+            first = index * CHUNKS_PER_XORB
+            root = merkle_root(self._nodes(first, first + CHUNKS_PER_XORB))
+            known = self._xorb_hashes[index] = hash_text(root)
+        return known
 
     def terms(self, start: int, end: int) -> list[Term]:
         """Return the runs of whole chunks that cover bytes ``start`` to ``end`` (exclusive)."""
-        end = min(end, self.size_bytes)
         first, last = start // XORB_BYTES, (end - 1) // XORB_BYTES
         return [self._term(index, start, end) for index in range(first, last + 1)]
-
-    def xorb_size_bytes(self, index: int) -> int:
-        """Return the stored size of a xorb, chunk headers included, no footer."""
-        return self._term(index, 0, self.size_bytes).byte_end
-
-    def read_xorb(self, index: int, start: int, end: int) -> Iterator[bytes]:
-        """Yield the stored bytes ``start`` to ``end`` (exclusive) of a xorb, about 1 MiB a time."""
-        chunk = start // STORED_CHUNK_BYTES
-        while chunk * STORED_CHUNK_BYTES < end:
-            piece = self._stored_chunks(index, chunk, chunk + _READ_CHUNKS)
-            base = chunk * STORED_CHUNK_BYTES
-            yield piece[max(0, start - base) : end - base]
-            chunk += _READ_CHUNKS
 
     def _term(self, index: int, start: int, end: int) -> Term:
         base = index * XORB_BYTES
@@ -194,25 +187,6 @@ class XetFile:
         end_chunk = -(-stop // CHUNK_BYTES)
         data_end = min(base + end_chunk * CHUNK_BYTES, self.size_bytes)
         return Term(index, first_chunk, end_chunk, data_end - base - first_chunk * CHUNK_BYTES)
-
-    def _stored_chunks(self, index: int, first_chunk: int, end_chunk: int) -> bytes:
-        base = index * XORB_BYTES
-        xorb_end = min(base + XORB_BYTES, self.size_bytes)
-        start = base + first_chunk * CHUNK_BYTES
-        data = memoryview(self._content.read(start, min(base + end_chunk * CHUNK_BYTES, xorb_end)))
-        pieces: list[bytes | memoryview] = []
-        for offset in range(0, len(data), CHUNK_BYTES):
-            chunk = data[offset : offset + CHUNK_BYTES]
-            pieces += (_header(len(chunk)), chunk)
-        return b"".join(pieces)
-
-    @cached_property
-    def _xorb_hashes(self) -> dict[int, str]:
-        return {}
-
-    @cached_property
-    def _hash(self) -> str:
-        return file_hash(self._nodes(0, -(-self.size_bytes // CHUNK_BYTES)))
 
     def _nodes(self, first: int, end: int) -> list[Node]:
         """Return the nodes of chunks ``first`` to ``end`` (exclusive; may lie past the last)."""
@@ -224,15 +198,39 @@ class XetFile:
             for number in range(first, min(end, len(self._digests) // 32))
         ]
 
-    @cached_property
-    def _digests(self) -> bytes:
-        digests = bytearray()
-        step = CHUNK_BYTES * _READ_CHUNKS
-        for start in range(0, self.size_bytes, step):
-            data = memoryview(self._content.read(start, min(start + step, self.size_bytes)))
-            for offset in range(0, len(data), CHUNK_BYTES):
-                digests += chunk_hash(data[offset : offset + CHUNK_BYTES])
-        return bytes(digests)
+
+class Xorb:
+    """A xorb of a content that is never built: chunks with headers, no footer.
+
+    The footer is optional for readers, who are only ever given ranges of whole chunks.
+    """
+
+    def __init__(self, content: Readable, index: int) -> None:
+        self._content = content
+        self._start = index * XORB_BYTES
+        self._end = min(self._start + XORB_BYTES, content.size)
+
+    @property
+    def size(self) -> int:
+        """Stored size in bytes, chunk headers included."""
+        data = self._end - self._start
+        return data + -(-data // CHUNK_BYTES) * CHUNK_HEADER_BYTES
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the stored bytes ``start`` to ``end`` (exclusive), computed when asked for."""
+        first = start // STORED_CHUNK_BYTES
+        stored = self._stored_chunks(first, -(-end // STORED_CHUNK_BYTES))
+        skip = first * STORED_CHUNK_BYTES
+        return stored[start - skip : end - skip]
+
+    def _stored_chunks(self, first: int, end: int) -> bytes:
+        stop = min(self._start + end * CHUNK_BYTES, self._end)
+        data = memoryview(self._content.read(self._start + first * CHUNK_BYTES, stop))
+        pieces: list[bytes | memoryview] = []
+        for offset in range(0, len(data), CHUNK_BYTES):
+            chunk = data[offset : offset + CHUNK_BYTES]
+            pieces += (_header(len(chunk)), chunk)
+        return b"".join(pieces)
 
 
 def _header(size: int) -> bytes:
