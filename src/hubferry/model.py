@@ -204,7 +204,8 @@ class AddInline:
 
     path: str
     content: bytes = field(repr=False)
-    sha256: Sha256 | None = None
+    sha256: Sha256
+    git_oid: GitOid
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,19 @@ class KnownDigests:
     by_path: Mapping[str, tuple[Sha256, GitOid]] = field(default_factory=dict)
     """Source paths read in this run, for sources that tell no digest at all."""
 
+    def with_pairs(
+        self,
+        pairs: Iterable[tuple[GitOid, Sha256]],
+        by_path: Mapping[str, tuple[Sha256, GitOid]] | None = None,
+    ) -> KnownDigests:
+        """These and more."""
+        both = list(pairs)
+        return KnownDigests(
+            {**self.sha256_of, **dict(both)},
+            {**self.git_oid_of, **{sha256: git_oid for git_oid, sha256 in both}},
+            {**self.by_path, **(by_path or {})},
+        )
+
     def enrich(self, entry: FileEntry, *, is_source: bool) -> FileEntry:
         """The entry with every digest that is known for it."""
         sha256, git_oid = entry.sha256, entry.git_oid
@@ -142,8 +155,6 @@ class PlanEntry:
     is_inline: bool = False
     """Of a READ entry: how it will travel if it turns out to differ."""
     rank: int = 0
-    is_unlisted: bool = False
-    """The target cannot list this path's folder, so it is looked at on its own."""
 
     @property
     def writes(self) -> bool:
@@ -242,9 +253,7 @@ class _Planner:
             return self._compare(entry, source, self.known.enrich(present, is_source=False))
         if (blocker := self._blocker(path)) is not None:
             return replace(entry, action=Action.REFUSED, reason=blocker)
-        return self._send(
-            replace(entry, is_unlisted=self.target.is_doubtful(path)), T("not at the target")
-        )
+        return self._send(entry, T("not at the target"))
 
     def _is_inline(self, source: FileEntry) -> bool:
         if self.rules.must_inline(source.path):

@@ -35,8 +35,9 @@ class Limit:
     """A limit of a hub. ``kind`` says what is measured:
 
     ``file_bytes`` (one file), ``files`` (in the repo), ``folder_files`` (direct
-    children of one folder), ``regular_bytes`` (all files outside LFS),
-    ``inline_file_bytes`` (one file that must ride inline).
+    children of one folder), ``folder_listing`` (direct children of one folder
+    from which on the hub cannot list it in full), ``regular_bytes`` (all files
+    outside LFS).
     ``is_proven``: the hub is known to refuse above ``value``; else only advice.
     """
 
@@ -101,7 +102,9 @@ class BlobBody(Protocol):
     upload incomplete.
     """
 
-    size_bytes: int
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes ``chunks`` gives."""
 
     def chunks(self) -> AbstractContextManager[Iterable[memoryview]]:
         """The bytes in order, in pieces of at most 1 MiB, valid until the next one."""

@@ -1,0 +1,294 @@
+"""Looking at both ends before anything is decided: resolve, list, learn.
+
+Used by every command that compares two repositories. Writes nothing to any
+hub; what it learns of digests goes to the ledger.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from hubferry.control import CancelToken, Patience, call
+from hubferry.engines.base import Engine
+from hubferry.errors import CopyError, NotFoundError, Side
+from hubferry.events import Listed, Note, Observer, Resolved, StepStarted
+from hubferry.hubs.base import Hub, SourceHub, TargetHub
+from hubferry.ledger import Ledger
+from hubferry.model import (
+    Address,
+    FileEntry,
+    GitOid,
+    Listing,
+    RepoInfo,
+    Sha256,
+)
+from hubferry.plan import Action, KnownDigests, Plan, Policy, make_plan
+from hubferry.stream import Content, Expected, OpenAt, digest_stream, read_content
+from hubferry.text import T
+
+BUFFER_BYTES = 16 * 1024 * 1024
+"""Files up to this size are held in memory while their digest is worked out.
+
+Hugging Face turns files above 10 MB into LFS files, so regular files fit.
+"""
+
+KEPT_CONTENT_BYTES = 32 * 1024 * 1024
+"""Content read to compare is kept up to this much in all, so that it is not read twice."""
+
+_STAT_SIZE = 50
+
+
+@dataclass
+class Traffic:
+    """Bytes over the links, repeats included; counted from any thread."""
+
+    read_bytes: int = 0
+    sent_bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def read(self, count: int) -> None:
+        """Count bytes that came from the source."""
+        with self._lock:
+            self.read_bytes += count
+
+    def sent(self, count: int) -> None:
+        """Count bytes that went to the target."""
+        with self._lock:
+            self.sent_bytes += count
+
+
+@dataclass
+class Tools:
+    """What a run works with; put together in ``app``."""
+
+    source: SourceHub
+    target: TargetHub
+    engine: Engine
+    ledger: Ledger
+    cancel: CancelToken
+    patience: Callable[[Side], Patience]
+    observe: Observer
+    traffic: Traffic = field(default_factory=Traffic)
+
+
+@dataclass
+class Survey:
+    """Both ends as they are."""
+
+    source: RepoInfo
+    source_listing: Listing
+    target: RepoInfo
+    target_exists: bool
+    target_listing: Listing
+    known: KnownDigests
+    kept: dict[str, Content] = field(default_factory=dict)
+
+
+def opener(hub: SourceHub, info: RepoInfo, entry: FileEntry) -> OpenAt:
+    """How ``stream`` opens this file at an offset."""
+    return partial(hub.open, info, entry)
+
+
+def resolve_and_list(
+    hub: Hub, address: Address, side: Side, tools: Tools
+) -> tuple[RepoInfo, Listing]:
+    """Pin one end and list it.
+
+    Raises:
+        CopyError: with side, step and repo filled in.
+    """
+    patience = tools.patience(side)
+    try:
+        info = call(patience, lambda: hub.resolve(address.repo, address.revision))
+    except CopyError as error:
+        raise error.at(side=side, step="resolve", repo=str(address.repo)) from error.__cause__
+    tools.observe(Resolved(side, info))
+    return info, list_pinned(hub, info, side, tools)
+
+
+def list_pinned(hub: Hub, info: RepoInfo, side: Side, tools: Tools) -> Listing:
+    """List a resolved revision."""
+    try:
+        listing = call(tools.patience(side), lambda: hub.list_files(info))
+    except CopyError as error:
+        raise error.at(side=side, step="list", repo=str(info.repo)) from error.__cause__
+    tools.observe(Listed(side, len(listing.entries), listing.total_bytes))
+    return listing
+
+
+def survey(source: Address, target: Address, tools: Tools, policy: Policy) -> Survey:
+    """Resolve and list both ends, and gather what the ledger knows of their digests."""
+    tools.observe(StepStarted("list"))
+    source_info, source_listing = resolve_and_list(tools.source, source, Side.SOURCE, tools)
+    target_info, target_listing, exists = _look_at_target(target, tools)
+    if target_listing.doubtful_folders:
+        target_listing = look_closer(source_listing, target_listing, target_info, tools, policy)
+    known = _remembered(source_listing, target_listing, tools.ledger)
+    return Survey(source_info, source_listing, target_info, exists, target_listing, known)
+
+
+def _look_at_target(target: Address, tools: Tools) -> tuple[RepoInfo, Listing, bool]:
+    try:
+        info, listing = resolve_and_list(tools.target, target, Side.TARGET, tools)
+    except NotFoundError as error:
+        if error.what != "repo":
+            raise
+        revision = target.revision or tools.target.traits.default_branch
+        missing = RepoInfo(target.repo, revision, None)
+        return missing, Listing(target.repo, None, ()), False
+    return info, listing, True
+
+
+def look_closer(
+    source: Listing, target: Listing, info: RepoInfo, tools: Tools, policy: Policy
+) -> Listing:
+    """Look one by one at files whose folder the target cannot list in full.
+
+    Files the target does not let us look at stay in doubt.
+    """
+    wanted = [
+        entry.path
+        for entry in source.entries
+        if entry.path not in target.by_path
+        and target.is_doubtful(entry.path)
+        and policy.selects(entry.path)
+    ]
+    tools.observe(
+        Note(
+            "warning",
+            T(
+                "{folders} folder(s) at the target have too many entries to be listed; "
+                "looking at {count} files one by one",
+                folders=len(target.doubtful_folders),
+                count=len(wanted),
+            ),
+        )
+    )
+    found: dict[str, FileEntry | None] = {}
+    batches = (wanted[at : at + _STAT_SIZE] for at in range(0, len(wanted), _STAT_SIZE))
+
+    def look(paths: Sequence[str]) -> Mapping[str, FileEntry | None]:
+        return call(tools.patience(Side.TARGET), lambda: tools.target.stat_files(info, paths))
+
+    for outcome in tools.engine.run(batches, look, tools.cancel):
+        if isinstance(outcome.error, CopyError):
+            raise outcome.error.at(side=Side.TARGET, step="list", repo=str(info.repo))
+        if outcome.error is not None:
+            raise outcome.error
+        found.update(outcome.result or {})
+    tools.cancel.check()
+    seen = [entry for entry in found.values() if entry is not None]
+    entries = sorted((*target.entries, *seen), key=lambda entry: entry.path)
+    return replace(target, entries=tuple(entries))
+
+
+def _remembered(source: Listing, target: Listing, ledger: Ledger) -> KnownDigests:
+    entries = (*source.entries, *target.entries)
+    oids = {entry.git_oid for entry in entries if entry.git_oid and not entry.sha256}
+    # Git oids are only of use where one side tells nothing else.
+    needs_git = any(entry.sha256 is None for entry in target.entries)
+    digests = (
+        {entry.sha256 for entry in entries if entry.sha256 and not entry.git_oid}
+        if needs_git
+        else set()
+    )
+    return KnownDigests(ledger.sha256_of(oids), ledger.git_oid_of(digests))
+
+
+def draw_plan(found: Survey, tools: Tools, policy: Policy) -> Plan:
+    """The plan for what is known now."""
+    traits = tools.target.traits
+    return make_plan(
+        found.source_listing,
+        found.target_listing,
+        tools.target,
+        policy,
+        found.known,
+        own_files=traits.own_files,
+        inline_limit_bytes=traits.commit_max_inline_bytes,
+    )
+
+
+def learn_digests(found: Survey, plan: Plan, tools: Tools) -> list[CopyError]:
+    """Read, once, each source file the plan cannot compare; fills ``found.known``.
+
+    Small content is kept for sending, up to ``KEPT_CONTENT_BYTES``. Returns
+    the files that could not be read.
+    """
+    unknown = plan.of(Action.READ)
+    if not unknown:
+        return []
+    tools.observe(StepStarted("read"))
+    failures: list[CopyError] = []
+    learned: dict[str, tuple[Sha256, GitOid]] = {}
+    by_content = _by_content(found, [entry.path for entry in unknown])
+    kept_bytes = 0
+
+    def read(paths: tuple[str, ...]) -> tuple[Sha256, GitOid, Content | None]:
+        return _read_one(found, paths[0], tools)
+
+    for outcome in tools.engine.run(by_content, read, tools.cancel):
+        if outcome.error is not None:
+            if not isinstance(outcome.error, CopyError):
+                raise outcome.error
+            failures.append(
+                outcome.error.at(
+                    side=Side.SOURCE,
+                    step="read",
+                    repo=str(found.source.repo),
+                    path=outcome.task[0],
+                )
+            )
+            continue
+        assert outcome.result is not None
+        sha256, git_oid, content = outcome.result
+        for path in outcome.task:
+            learned[path] = (sha256, git_oid)
+        if content is not None and kept_bytes + len(content.data) <= KEPT_CONTENT_BYTES:
+            kept_bytes += len(content.data)
+            found.kept.update(dict.fromkeys(outcome.task, content))
+    tools.cancel.check()
+    remember(found, learned, tools.ledger)
+    return failures
+
+
+def _by_content(found: Survey, paths: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Group paths whose bytes are known to be the same, so that they are read once."""
+    groups: dict[object, list[str]] = {}
+    for path in paths:
+        entry = found.source_listing.by_path[path]
+        groups.setdefault(entry.sha256 or entry.git_oid or path, []).append(path)
+    return iter([tuple(group) for group in groups.values()])
+
+
+def _read_one(found: Survey, path: str, tools: Tools) -> tuple[Sha256, GitOid, Content | None]:
+    entry = found.source_listing.by_path[path]
+    expected = expect(entry)
+    open_at = opener(tools.source, found.source, entry)
+    read = tools.traffic.read
+
+    def whole() -> tuple[Sha256, GitOid, Content | None]:
+        content = read_content(expected, open_at, tools.patience(Side.SOURCE), read)
+        return content.sha256, content.git_oid, content
+
+    def streamed() -> tuple[Sha256, GitOid, Content | None]:
+        return *digest_stream(expected, open_at, tools.patience(Side.SOURCE), read), None
+
+    return call(
+        tools.patience(Side.SOURCE), whole if entry.size_bytes <= BUFFER_BYTES else streamed
+    )
+
+
+def expect(entry: FileEntry) -> Expected:
+    """What the bytes of a listed file must be."""
+    return Expected(entry.path, entry.size_bytes, entry.sha256, entry.git_oid)
+
+
+def remember(found: Survey, learned: Mapping[str, tuple[Sha256, GitOid]], ledger: Ledger) -> None:
+    """Add digests learned by reading to the survey and to the ledger."""
+    pairs = [(git, sha) for sha, git in learned.values()]
+    found.known = found.known.with_pairs(pairs, learned)
+    ledger.learn(pairs)

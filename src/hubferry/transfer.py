@@ -1,0 +1,526 @@
+"""How one repository travels: the steps, top to bottom.
+
+``copy_repo`` reads like the table in the design: look at both ends, learn the
+digests that are missing, plan, guard, prepare the target, deliver, verify. It
+knows no hub and no engine by name, draws nothing and sleeps nowhere. A run
+that was killed is not resumed by a code path of its own: the next run looks,
+plans and finds less to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hubferry.control import call
+from hubferry.delivery import Delivery, Tally
+from hubferry.errors import (
+    CancelledError,
+    ConflictError,
+    CopyError,
+    HubError,
+    IntegrityError,
+    RefusedError,
+    Side,
+)
+from hubferry.events import Note, Planned, StepStarted, Verified
+from hubferry.model import Access, Address, Blob, Sha256
+from hubferry.outcome import ErrorRecord, PlanReport, RepoRef, RunReport
+from hubferry.plan import (
+    Action,
+    Difference,
+    OnConflict,
+    Plan,
+    PlanEntry,
+    Policy,
+    compare_listings,
+    deletion_limit,
+    group_for_commits,
+    listing_digest,
+    settle_blobs,
+)
+from hubferry.preflight import preflight, visibility_for, widens_audience
+from hubferry.survey import (
+    Survey,
+    Tools,
+    draw_plan,
+    learn_digests,
+    list_pinned,
+    look_closer,
+    survey,
+)
+from hubferry.text import T
+
+Confirm = Callable[[Sequence[PlanEntry]], bool]
+"""Asked once, before any write, whether these files may be deleted."""
+
+VERIFY_PAUSES_SECONDS = (1.0, 2.0, 4.0)
+"""A listing may lag behind a commit for a moment; it is asked again this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One repository to copy; ``pinned_*`` come from a saved plan."""
+
+    run_id: str
+    command: str
+    source: Address
+    target: Address
+    policy: Policy
+    pinned_commit: str | None = None
+    pinned_head: str | None = None
+
+
+def copy_repo(job: Job, tools: Tools, confirm: Confirm = lambda deletions: False) -> RunReport:
+    """Bring one repository over; everything that happened is in the report.
+
+    Repeating it converges: what the target holds is not sent again.
+    """
+    run = _Run(job, tools, confirm)
+    started = time.monotonic()
+    try:
+        run.look()
+        run.learn()
+        run.plan()
+        run.guard()
+        run.prepare()
+        run.deliver()
+        run.verify()
+    except CancelledError:
+        run.report.was_cancelled = True
+    except CopyError as error:
+        run.fail(error)
+    run.count()
+    run.report.seconds = round(time.monotonic() - started, 3)
+    return run.report
+
+
+class _Run:
+    """The state of one copy, step by step; see ``copy_repo``."""
+
+    def __init__(self, job: Job, tools: Tools, confirm: Confirm) -> None:
+        self.job = job
+        self.tools = tools
+        self.confirm = confirm
+        self.report = RunReport(
+            job.run_id, job.command, RepoRef.of(job.source), RepoRef.of(job.target)
+        )
+        self.found: Survey | None = None
+        self.drawn = Plan(())
+        self.tally = Tally()
+
+    def fail(self, error: CopyError) -> None:
+        """Keep an error for the report, once."""
+        record = ErrorRecord.of(error)
+        if record not in self.report.errors:
+            self.report.errors.append(record)
+
+    @property
+    def _survey(self) -> Survey:
+        assert self.found is not None, "look() comes first"
+        return self.found
+
+    def look(self) -> None:
+        """Resolve and list both ends."""
+        job, report = self.job, self.report
+        self.found = found = survey(job.source, job.target, self.tools, job.policy)
+        report.source = RepoRef.of(job.source, found.source)
+        report.target = RepoRef.of(job.target, found.target)
+        report.target_url = found.target.web_url
+        _refuse_if_moved(job, found, self.tools)
+
+    def learn(self) -> None:
+        """Read what cannot be compared otherwise."""
+        found = self._survey
+        for error in learn_digests(
+            found, draw_plan(found, self.tools, self.job.policy), self.tools
+        ):
+            self.fail(error)
+
+    def plan(self) -> None:
+        """Decide, and ask which blobs the target holds already."""
+        self.tools.observe(StepStarted("plan"))
+        found = self._survey
+        plan = draw_plan(found, self.tools, self.job.policy)
+        self.drawn = settle_blobs(plan, stored_blobs(plan, found, self.tools))
+        chosen = [e for e in found.source_listing.entries if self.job.policy.selects(e.path)]
+        self.tools.observe(
+            Planned(
+                len(chosen),
+                sum(entry.size_bytes for entry in chosen),
+                len(self.drawn.of(Action.UPLOAD, Action.INLINE, Action.READ)),
+                self.drawn.send_bytes,
+            )
+        )
+
+    def guard(self) -> None:
+        """Stop before the first write where a rule says so."""
+        found, policy = self._survey, self.job.policy
+        for entry in self.drawn.of(Action.REFUSED):
+            self.fail(
+                RefusedError(
+                    entry.reason,
+                    side=Side.TARGET,
+                    step="plan",
+                    repo=str(found.target.repo),
+                    path=entry.path,
+                    hint=T("rename it at the source, or leave it out with --exclude"),
+                )
+            )
+        _guard_conflicts(self.drawn, policy, found)
+        if not self.drawn.writes:
+            return
+        access = self._write_access()
+        findings = preflight(found, self.drawn, policy, self.tools.target.traits, access)
+        for item in findings.advice:
+            if item.level == "refused":
+                raise RefusedError(
+                    item.text,
+                    side=Side.TARGET,
+                    step="plan",
+                    repo=str(found.target.repo),
+                    path=item.path,
+                    hint=T("nothing was written; `hubferry plan` shows everything in the way"),
+                )
+            if item.level == "warning" and item.path is None:
+                self.tools.observe(Note("warning", item.text))
+        self._guard_deletions()
+
+    def _write_access(self) -> Access:
+        target = self.tools.target
+        try:
+            access = call(
+                self.tools.patience(Side.TARGET),
+                lambda: target.write_access(self._survey.target.repo),
+            )
+        except CopyError as error:
+            repo = str(self._survey.target.repo)
+            raise error.at(side=Side.TARGET, step="plan", repo=repo) from error.__cause__
+        return access
+
+    def _guard_deletions(self) -> None:
+        deletions = self.drawn.of(Action.DELETE)
+        if not deletions:
+            return
+        found, policy = self._survey, self.job.policy
+        where = {"side": Side.TARGET, "step": "plan", "repo": str(found.target.repo)}
+        for listing in (found.source_listing, found.target_listing):
+            if listing.doubtful_folders or listing.refused:
+                raise ConflictError(
+                    T("{repo} cannot be listed in full, so nothing is deleted", repo=listing.repo),
+                    hint=T("`hubferry copy` brings the files over without deleting any"),
+                    **where,  # type: ignore[arg-type]
+                )
+        limit = deletion_limit(policy, len(found.target_listing.entries))
+        if len(deletions) > limit:
+            raise ConflictError(
+                T(
+                    "{count} files would be deleted, more than the {limit} allowed",
+                    count=len(deletions),
+                    limit=limit,
+                ),
+                hint=T("look at `hubferry plan --mirror`, then raise --max-delete if it is right"),
+                **where,  # type: ignore[arg-type]
+            )
+        if not self.confirm(deletions):
+            raise ConflictError(
+                T("{count} files would be deleted, and nobody agreed", count=len(deletions)),
+                hint=T("add --yes to agree without being asked"),
+                **where,  # type: ignore[arg-type]
+            )
+
+    def prepare(self) -> None:
+        """Create the target if need be, and note its state before the first change."""
+        found, job, tools = self._survey, self.job, self.tools
+        if found.target_exists and not self.drawn.writes:
+            return
+        try:
+            if not found.target_exists:
+                license_id = job.policy.license or found.source.license
+                visibility = visibility_for(found.source, job.policy)
+                call(
+                    tools.patience(Side.TARGET),
+                    lambda: tools.target.create_repo(found.target.repo, visibility, license_id),
+                )
+                self._look_at_new_target()
+            head = head_of(found, tools)
+            tools.ledger.note_before(job.run_id, found.target_listing, head)
+            self._tag_backup()
+        except CopyError as error:
+            repo = str(found.target.repo)
+            raise error.at(side=Side.TARGET, step="prepare", repo=repo) from error.__cause__
+
+    def _look_at_new_target(self) -> None:
+        """A hub may put files of its own into a new repository: look, then plan again."""
+        found, tools = self._survey, self.tools
+        found.target = call(
+            tools.patience(Side.TARGET),
+            lambda: tools.target.resolve(found.target.repo, self.job.target.revision),
+        )
+        found.target_exists = True
+        found.target_listing = list_pinned(tools.target, found.target, Side.TARGET, tools)
+        self.report.target_url = found.target.web_url
+        self.learn()
+        self.plan()
+
+    def _tag_backup(self) -> None:
+        name, tools, found = self.job.policy.backup_tag, self.tools, self._survey
+        if not name or not found.target_listing.entries:
+            return
+        if not tools.target.traits.can_tag:
+            tools.observe(
+                Note("warning", T("this target has no tags; its state is kept in the ledger only"))
+            )
+            return
+        call(tools.patience(Side.TARGET), lambda: tools.target.tag(found.target, name))
+
+    def deliver(self) -> None:
+        """Send and commit."""
+        entries = [
+            entry
+            for entry in self.drawn.writes
+            if entry.action is not Action.READ  # it could not be read; already reported
+        ]
+        if not entries:
+            return
+        self.tools.observe(StepStarted("send"))
+        delivery = Delivery(entries, self._survey, self.tools, self._message, self.job.run_id)
+        self.tally = delivery.tally
+        try:
+            delivery.run()
+        finally:
+            for error in self.tally.failures.values():
+                self.fail(error)
+
+    def _message(self, number: int, total: int) -> str:
+        found = self._survey
+        title = self.job.policy.commit_message or f"Copy {found.source.repo}"
+        part = f" ({number}/{total})" if total > 1 else ""
+        trailers = [f"Hubferry-Source: {found.source.repo}"]
+        if found.source.commit:
+            trailers.append(f"Hubferry-Source-Commit: {found.source.commit}")
+        return f"{title}{part}\n\n" + "\n".join(trailers)
+
+    def verify(self) -> None:
+        """Ask the target for its own listing and compare; nothing else counts as verified."""
+        if self.report.errors:
+            return
+        self.tools.observe(StepStarted("verify"))
+        differences = self._remaining_differences()
+        wrong = [d for d in differences if d.kind in {"missing", "differs"}]
+        unchecked = [d for d in differences if d.kind == "unchecked"]
+        extra = [d for d in differences if d.kind == "extra"]
+        self.tools.observe(Verified(self._selected_files(), len(wrong), len(unchecked)))
+        self.report.differences = [d for d in differences if d.kind != "extra"]
+        if extra and not self.job.policy.is_mirror:
+            self.report.notes.append(
+                T("{count} files are only at the target; copy never deletes", count=len(extra))
+            )
+        self._judge(wrong, unchecked)
+
+    def _judge(self, wrong: Sequence[Difference], unchecked: Sequence[Difference]) -> None:
+        repo = str(self._survey.target.repo)
+        skipped = {entry.path for entry in self.drawn.of(Action.CONFLICT)}
+        wrong = [difference for difference in wrong if difference.path not in skipped]
+        for difference in wrong:
+            self.fail(
+                IntegrityError(
+                    difference.detail,
+                    side=Side.TARGET,
+                    step="verify",
+                    repo=repo,
+                    path=difference.path,
+                    hint=T("run the same command again; if it stays so, report it"),
+                )
+            )
+        if unchecked:
+            self.fail(
+                HubError(
+                    T(
+                        "{count} files were copied but the target does not let us check them",
+                        count=len(unchecked),
+                    ),
+                    side=Side.TARGET,
+                    step="verify",
+                    repo=repo,
+                    path=unchecked[0].path,
+                    hint=T("`hubferry verify --level full` reads them back"),
+                )
+            )
+        self.report.verified = not wrong and not unchecked and not skipped
+
+    def _remaining_differences(self) -> list[Difference]:
+        """Compare; a listing that lags behind the last commit gets a moment."""
+        found, tools, policy = self._survey, self.tools, self.job.policy
+        for pause in (*VERIFY_PAUSES_SECONDS, None):
+            if self.tally.commits:
+                self._list_target_again()
+            differences = compare_listings(
+                found.source_listing, found.target_listing, found.known, policy
+            )
+            skipped = {entry.path for entry in self.drawn.of(Action.CONFLICT)}
+            is_done = not any(
+                d.kind in {"missing", "differs"} and d.path not in skipped for d in differences
+            )
+            if is_done or not self.tally.commits or pause is None:
+                break
+            tools.cancel.sleep(pause)
+        return differences
+
+    def _list_target_again(self) -> None:
+        found, tools = self._survey, self.tools
+        target = tools.target
+        if target.traits.tells_head:
+            found.target = call(
+                tools.patience(Side.TARGET),
+                lambda: target.resolve(found.target.repo, found.target.revision),
+            )
+            self.report.target = RepoRef.of(self.job.target, found.target)
+        listing = list_pinned(target, found.target, Side.TARGET, tools)
+        if listing.doubtful_folders:
+            listing = look_closer(
+                found.source_listing, listing, found.target, tools, self.job.policy
+            )
+        found.target_listing = listing
+
+    def _selected_files(self) -> int:
+        return sum(self.job.policy.selects(e.path) for e in self._survey.source_listing.entries)
+
+    def count(self) -> None:
+        """Fill in the figures of the report."""
+        report, tally, traffic = self.report, self.tally, self.tools.traffic
+        report.commits = tally.commits
+        report.bytes.read, report.bytes.sent = traffic.read_bytes, traffic.sent_bytes
+        if self.found is None:
+            return
+        selected = [e for e in self.drawn.entries if e.action is not Action.FILTERED]
+        wanted = [e for e in selected if e.action not in (Action.KEEP, Action.DELETE)]
+        sizes = {entry.path: entry.size_bytes for entry in wanted}
+        present = {entry.path for entry in self.drawn.of(Action.PRESENT)}
+        reused = present | tally.reused_paths
+        report.files.total = len(wanted)
+        report.files.sent = len(tally.sent_paths)
+        report.files.reused = len(reused)
+        report.files.skipped = len(self.drawn.of(Action.CONFLICT))
+        report.files.deleted = len(tally.deleted_paths)
+        failed = {record.path for record in report.errors if record.path in sizes}
+        report.files.failed = len(failed)
+        report.bytes.total = sum(sizes.values())
+        report.bytes.reused = sum(sizes.get(path, 0) for path in reused)
+
+
+def stored_blobs(plan: Plan, found: Survey, tools: Tools) -> set[Sha256]:
+    """Which of the plan's blobs the target holds already; asks in batches.
+
+    Empty while the target's repository does not exist: there is nobody to ask.
+    """
+    if not found.target_exists:
+        return set()
+    wanted = plan.blobs(Action.UPLOAD)
+    size = tools.target.traits.blob_query_size
+    batches = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+
+    def ask(batch: Sequence[Blob]) -> set[Sha256]:
+        missing = call(
+            tools.patience(Side.TARGET), lambda: tools.target.missing_blobs(found.target, batch)
+        )
+        return {blob.sha256 for blob in batch if blob.sha256 not in missing}
+
+    stored: set[Sha256] = set()
+    for outcome in tools.engine.run(batches, ask, tools.cancel):
+        if isinstance(outcome.error, CopyError):
+            repo = str(found.target.repo)
+            raise outcome.error.at(side=Side.TARGET, step="plan", repo=repo)
+        if outcome.error is not None:
+            raise outcome.error
+        stored |= outcome.result or set()
+    tools.cancel.check()
+    return stored
+
+
+def head_of(found: Survey, tools: Tools) -> str:
+    """What names the target's present state: its commit, else a digest of its listing."""
+    if tools.target.traits.tells_head and found.target.commit:
+        return found.target.commit
+    return listing_digest(found.target_listing)
+
+
+def _refuse_if_moved(job: Job, found: Survey, tools: Tools) -> None:
+    """Of a saved plan: neither end may have moved since."""
+    if job.pinned_commit is not None and found.source.commit != job.pinned_commit:
+        side, repo, then = Side.SOURCE, found.source.repo, job.pinned_commit
+        now: object = found.source.commit
+    elif job.pinned_head is not None and head_of(found, tools) != job.pinned_head:
+        side, repo, then = Side.TARGET, found.target.repo, job.pinned_head
+        now = head_of(found, tools)
+    else:
+        return
+    raise ConflictError(
+        T(
+            "{repo} moved since the plan was made: it was {then}, it is {now}",
+            repo=repo,
+            then=then,
+            now=now,
+        ),
+        side=side,
+        step="plan",
+        repo=str(repo),
+        hint=T("make a new plan, or use --force to carry out what is needed now"),
+    )
+
+
+def _guard_conflicts(plan: Plan, policy: Policy, found: Survey) -> None:
+    where = {"side": Side.TARGET, "step": "plan", "repo": str(found.target.repo)}
+    conflicts = plan.of(Action.CONFLICT)
+    if conflicts and policy.on_conflict is OnConflict.FAIL:
+        raise ConflictError(
+            T("{count} files differ at the target", count=len(conflicts)),
+            path=conflicts[0].path,
+            hint=T("--on-conflict overwrite replaces them, --on-conflict skip leaves them"),
+            **where,  # type: ignore[arg-type]
+        )
+    if plan.writes and widens_audience(found, policy):
+        raise ConflictError(
+            T("the target is public, the source is not; nothing was written"),
+            hint=T("make the target private, or say --public if everyone may read it"),
+            **where,  # type: ignore[arg-type]
+        )
+
+
+def plan_repo(job: Job, tools: Tools) -> PlanReport:
+    """The plan of a copy and its preflight; writes nothing anywhere.
+
+    Raises:
+        CopyError: either end cannot be resolved or listed.
+    """
+    started = time.monotonic()
+    run = _Run(job, tools, lambda deletions: False)
+    run.look()
+    found, policy, traits = run._survey, job.policy, tools.target.traits
+    plan = draw_plan(found, tools, policy)
+    drawn = settle_blobs(plan, stored_blobs(plan, found, tools))
+    access = run._write_access()
+    groups = group_for_commits(
+        drawn.writes, traits.commit_max_changes, traits.commit_max_inline_bytes
+    )
+    held = sum(entry.size_bytes for entry in drawn.of(Action.REUSE, Action.PRESENT))
+    return PlanReport(
+        run_id=job.run_id,
+        source=run.report.source,
+        target=run.report.target or RepoRef.of(job.target),
+        target_exists=found.target_exists,
+        target_head=head_of(found, tools) if found.target_exists else None,
+        plan=drawn,
+        preflight=preflight(found, drawn, policy, traits, access),
+        commits=len(groups),
+        send_bytes=drawn.send_bytes,
+        held_bytes=held,
+        blobs_unasked=0 if found.target_exists else len(drawn.blobs(Action.UPLOAD)),
+        seconds_estimate=None,
+        visibility=(
+            found.target.visibility if found.target_exists else visibility_for(found.source, policy)
+        ).value,
+        license=policy.license or found.source.license,
+        seconds=round(time.monotonic() - started, 3),
+    )
