@@ -1,0 +1,327 @@
+"""ModelScope as source and target.
+
+The official client does the calls that it does well: repository, create,
+commit, tag (see ``official``). Listings, revisions, the question for blobs and
+all bytes go through our own HTTP client: the official calls take answers they
+do not understand for "empty" or "stored", sleep without hearing a stop, or hold
+whole files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Literal
+from urllib.parse import quote
+
+from hubferry.control import CancelToken, Patience, call
+from hubferry.errors import (
+    AccessError,
+    InvalidTokenError,
+    NotFoundError,
+    ProtocolError,
+    UnavailableError,
+)
+from hubferry.hubs.base import BlobBody, ByteStream, HubTraits, Limit, UploadTicket
+from hubferry.hubs.modelscope import official, reading, wire
+from hubferry.hubs.modelscope.auth import find_endpoint, find_login
+from hubferry.hubs.modelscope.failures import Asked, says_exists
+from hubferry.hubs.modelscope.listing import walk
+from hubferry.hubs.modelscope.transport import Transport
+from hubferry.model import (
+    Access,
+    Blob,
+    CommitChange,
+    FileEntry,
+    Identity,
+    Listing,
+    RepoId,
+    RepoInfo,
+    Sha256,
+    Storage,
+    Visibility,
+    make_listing,
+)
+from hubferry.net.config import HttpConfig
+from hubferry.net.secret import Secret
+from hubferry.text import T, Text
+
+_DOCS = "ModelScope documentation, limits of repositories, August 2026"
+_SDK = "advisory limits of modelscope_hub 0.5.1"
+
+TRAITS = HubTraits(
+    name=wire.HUB,
+    title="ModelScope",
+    default_branch=wire.DEFAULT_BRANCH,
+    pins_commits=False,
+    tells_head=False,
+    can_tag=True,
+    own_files=frozenset({".gitattributes", "configuration.json"}),
+    # The official client's own packing; the server refuses more than 2,000 actions.
+    commit_max_changes=256,
+    commit_max_inline_bytes=8 * 1024 * 1024,
+    commit_seconds=2.0,
+    blob_query_size=64,
+    limits=(
+        Limit("file_bytes", 50 * 10**9, False, _DOCS),
+        Limit("file_bytes", 100 * 1024**3, False, _SDK),
+        Limit("files", 100_000, False, _DOCS),
+        Limit("folder_files", wire.LISTING_CAP - 1, False, "a listing answer is cut there"),
+        Limit("folder_files", 10_000, False, _DOCS),
+        Limit("regular_bytes", 500 * 10**6, False, _DOCS),
+    ),
+)
+
+
+class ModelScopeHub:
+    """The SourceHub and TargetHub of a ModelScope site. Thread-safe.
+
+    Args:
+        endpoint: the site; None: as the environment says, else modelscope.cn.
+        token: None: as the environment or the stored login says; False: anonymous.
+        proxy: None: as the environment says.
+        patience: makes the budget of tries for each listing answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        token: Secret | Literal[False] | None = None,
+        proxy: str | None = None,
+        cancel: CancelToken,
+        patience: Callable[[], Patience],
+    ) -> None:
+        self.endpoint = find_endpoint(endpoint)
+        self._login = find_login(token, self.endpoint)
+        self._cancel = cancel
+        self._patience = patience
+        config = HttpConfig(proxy=proxy, user_agent=official.USER_AGENT)
+        self._net = Transport(self.endpoint, self._login.token, config)
+        self._read_before: set[RepoId] = set()
+
+    @property
+    def traits(self) -> HubTraits:
+        """The hub's traits; constant."""
+        return TRAITS
+
+    def close(self) -> None:
+        """Let go of connections; safe to repeat."""
+        self._net.close()
+
+    def identity(self) -> Identity:
+        """Who the token belongs to; anonymous costs no request.
+
+        Raises:
+            InvalidTokenError: the hub does not know the token.
+        """
+        token = self._login.token
+        if token is None:
+            return Identity(None, endpoint=self.endpoint)
+        user, organizations = wire.user(self._net.get(self._asked(T("say who you are")), wire.ME))
+        return Identity(
+            user,
+            organizations,
+            token_source=self._login.source,
+            token_masked=token.masked,
+            endpoint=self.endpoint,
+        )
+
+    def resolve(self, repo: RepoId, revision: str | None) -> RepoInfo:
+        """What the hub tells of ``repo``; it tells no commit for a branch.
+
+        One request, or two for a revision other than the default branch.
+        """
+        asked = self._asked(T("show the repository"))
+        client = self._net.official_client
+        data = self._net.ask(asked, partial(client.get_repo_info, repo.name, repo.repo_type.value))
+        found = wire.repo_info(repo, revision or wire.DEFAULT_BRANCH, data, endpoint=self.endpoint)
+        if found.revision != wire.DEFAULT_BRANCH and found.commit is None:
+            self._require_revision(found)
+        return found
+
+    def list_files(self, info: RepoInfo) -> Listing:
+        """Every path of ``info.revision``; folders that cannot be seen in full are doubtful."""
+
+        def read_page(folder: str, recursive: bool) -> wire.Page:
+            return call(self._patience(), partial(self._page, info, folder, recursive))
+
+        files, doubtful = walk(read_page)
+        return make_listing(info.repo, info.commit, files, doubtful_folders=doubtful)
+
+    def stat_files(self, info: RepoInfo, paths: Sequence[str]) -> Mapping[str, FileEntry | None]:
+        """Look at single paths by opening each; regular files are read and hashed."""
+        found: dict[str, FileEntry | None] = {}
+        for path in paths:
+            try:
+                found[path] = call(self._patience(), partial(self._look, info, path))
+            except NotFoundError:
+                found[path] = None
+            except (AccessError, ProtocolError):
+                pass  # the hub does not let us look: the path stays out of the answer
+        return found
+
+    def open(
+        self, info: RepoInfo, entry: FileEntry, start: int = 0, end: int | None = None
+    ) -> ByteStream:
+        """Open a part of a file, at the commit that last touched it if the listing told it."""
+        stop = entry.size_bytes if end is None else min(end, entry.size_bytes)
+        if start >= stop:
+            return reading.NoBytes()
+        self._cancel.check()
+        url = wire.file_url(self.endpoint, info.repo, entry.revision or info.revision, entry.path)
+        is_part = start > 0 or stop < entry.size_bytes
+        asked = self._asked(T("send {path}", path=entry.path), what="path")
+        if is_part and entry.storage is not Storage.REGULAR:
+            stream = self._net.open(asked, url, start, stop)
+        else:
+            stream = self._net.open(asked, url)
+        return reading.checked(stream, entry, start, stop)
+
+    def write_access(self, repo: RepoId) -> Access:
+        """Asks by logging in, which a read-only token may not; others' namespaces stay unknown."""
+        token = self._login.token
+        if token is None:
+            return Access.NO
+        asked = self._asked(T("log in"))
+        try:
+            data = self._net.post(asked, wire.LOGIN, {"AccessToken": token.reveal()})
+        except AccessError:
+            self.identity()  # raises InvalidTokenError if the token is bad altogether
+            return Access.NO
+        user, _ = wire.user(data)
+        owner = repo.name.partition("/")[0]
+        return Access.YES if user.lower() == owner.lower() else Access.UNKNOWN
+
+    def must_inline(self, path: str) -> bool:
+        """True for the files that ModelScope parses: as a pointer, the card would go blank."""
+        return wire.must_inline(path)
+
+    def wants_inline(self, path: str, size_bytes: int) -> bool:
+        """The official client's choice; the hub takes either."""
+        return wire.wants_inline(path, size_bytes)
+
+    def path_problem(self, path: str) -> Text | None:
+        """None: no path is known that ModelScope refuses and ``model.path_problem`` does not."""
+        return None
+
+    def create_repo(self, repo: RepoId, visibility: Visibility, license_id: str | None) -> None:
+        """Create the repository; if it exists already, make sure that we can see it."""
+        kind, client = repo.repo_type.value, self._net.official_client
+        body = wire.create_body(repo, visibility, license_id)
+
+        def create() -> None:
+            try:
+                client.create_repo(kind, body)
+            except wire.RefusedAnswer as refused:
+                if not says_exists(refused.failure):
+                    raise
+                client.get_repo_info(repo.name, kind)
+
+        self._net.ask(self._asked(T("create the repository")), create)
+
+    def missing_blobs(
+        self, info: RepoInfo, blobs: Collection[Blob]
+    ) -> Mapping[Sha256, UploadTicket]:
+        """Ask which of ``blobs`` the hub lacks, wherever it may hold them."""
+        if not blobs:
+            return {}
+        self._cancel.check()
+        asked = self._asked(T("say which blobs it holds"))
+        data = self._net.post(asked, wire.batch_path(info.repo), wire.batch_request(blobs))
+        actions = self._net.ask(asked, partial(wire.batch_answer, data, blobs))
+        by_digest = {blob.sha256: blob for blob in blobs}
+        return {oid: UploadTicket(by_digest[oid], action) for oid, action in actions.items()}
+
+    def put_blob(self, info: RepoInfo, ticket: UploadTicket, body: BlobBody) -> None:
+        """Send one blob in one PUT: the hub knows no parts and no resuming."""
+        action = ticket.detail
+        if not isinstance(action, wire.UploadAction):
+            raise ProtocolError(T("this leave to upload is not one of ModelScope's"))
+        asked = self._asked(T("store a blob"))
+        with body.chunks() as chunks:
+            self._net.put(asked, action, ticket.blob.size_bytes, chunks)
+        self._net.confirm(asked, action, ticket.blob.sha256.hex, ticket.blob.size_bytes)
+
+    def commit(self, info: RepoInfo, changes: Sequence[CommitChange], message: str) -> str | None:
+        """Make one commit; a lost or unreadable answer is ambiguous."""
+        self._cancel.check()
+        actions = [wire.commit_action(change) for change in changes]
+        asked = self._asked(T("commit"), is_repeatable=False, is_commit=True)
+        commit = partial(
+            self._net.official_client.create_commit,
+            info.repo.name,
+            info.repo.repo_type.value,
+            actions,
+            message,
+            revision=quote(info.revision, safe=""),
+        )
+        return wire.commit_id(self._net.ask(asked, commit))
+
+    def tag(self, info: RepoInfo, name: str) -> None:
+        """Tag the head of ``info.revision``; fine if the tag exists."""
+        client = self._net.official_client
+
+        def create() -> None:
+            try:
+                client.create_tag(info.repo.name, info.repo.repo_type.value, name, info.revision)
+            except wire.RefusedAnswer as refused:
+                if not says_exists(refused.failure):
+                    raise
+
+        self._net.ask(self._asked(T("tag the repository")), create)
+
+    def _asked(
+        self,
+        doing: Text,
+        *,
+        what: str = "repo",
+        is_repeatable: bool = True,
+        is_commit: bool = False,
+    ) -> Asked:
+        return Asked(doing, what, self._login.token is not None, is_repeatable, is_commit)
+
+    def _require_revision(self, info: RepoInfo) -> None:
+        if info.revision not in self._revisions(info.repo):
+            raise NotFoundError(
+                T("there is no revision {revision}", revision=info.revision), what="revision"
+            )
+
+    def _revisions(self, repo: RepoId) -> frozenset[str]:
+        asked = self._asked(T("list its revisions"))
+        return wire.revision_names(self._net.get(asked, wire.revisions_path(repo)))
+
+    def _page(self, info: RepoInfo, folder: str, recursive: bool) -> wire.Page:
+        query = {"Revision": info.revision, "Recursive": str(recursive)}
+        if folder:
+            query["Root"] = folder
+        asked = self._asked(T("list the files"))
+        try:
+            found = wire.page(self._net.get(asked, wire.listing_path(info.repo), query))
+        except InvalidTokenError:
+            raise
+        except AccessError as error:
+            if info.repo not in self._read_before:
+                raise
+            # Known to be spurious once one answer came: the right to read does not come and go.
+            raise UnavailableError(error.message, request_id=error.request_id) from None
+        except NotFoundError:
+            return self._absent(info, folder)
+        self._read_before.add(info.repo)
+        return found
+
+    def _absent(self, info: RepoInfo, folder: str) -> wire.Page:
+        """A 404 is an empty listing only in a repository without any revision."""
+        if folder:
+            raise UnavailableError(T("the folder {folder} was listed and then gone", folder=folder))
+        names = self._revisions(info.repo)
+        if info.revision in names:
+            raise UnavailableError(T("the revision exists but cannot be listed"))
+        if names:
+            self._require_revision(info)
+        return wire.Page((), ())
+
+    def _look(self, info: RepoInfo, path: str) -> FileEntry:
+        url = wire.file_url(self.endpoint, info.repo, info.revision, path)
+        asked = self._asked(T("show {path}", path=path), what="path")
+        return reading.look_at(self._net.open(asked, url), path)
