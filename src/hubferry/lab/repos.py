@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from hubferry.lab.content import BytesContent, Content, KnownContent, lfs_pointer, to_content
+from hubferry.lab.content import BytesContent, Content, lfs_pointer, to_content
 
 RepoType = Literal["model", "dataset"]
 LfsRule = Callable[[str, int], bool]
@@ -51,18 +51,24 @@ class Commit:
 
 
 class BlobStore:
-    """Contents by SHA-256."""
+    """Contents by SHA-256; which of them are LFS objects is known apart.
+
+    A regular file's bytes live in Git: the LFS store has not seen them.
+    """
 
     def __init__(self) -> None:
         self._by_sha256: dict[str, Content] = {}
+        self._objects: set[str] = set()
 
-    def add(self, content: Content) -> str:
+    def add(self, content: Content, *, is_lfs: bool = True) -> str:
         """Keep ``content``; return its digest. The first of two equal contents stays."""
-        return self.put(content.sha256, content)
+        return self.put(content.sha256, content, is_lfs=is_lfs)
 
-    def put(self, sha256: str, content: Content) -> str:
+    def put(self, sha256: str, content: Content, *, is_lfs: bool = True) -> str:
         """Keep ``content`` under a digest it may not have: a store that trusts its clients."""
         self._by_sha256.setdefault(sha256, content)
+        if is_lfs:
+            self._objects.add(sha256)
         return sha256
 
     def get(self, sha256: str) -> Content | None:
@@ -72,6 +78,11 @@ class BlobStore:
     def drop(self, sha256: str) -> None:
         """Lose a blob, as a store with a fault does; trees go on naming it."""
         self._by_sha256.pop(sha256, None)
+        self._objects.discard(sha256)
+
+    def has_object(self, sha256: str) -> bool:
+        """Tell whether the LFS store holds this object."""
+        return sha256 in self._objects
 
     def __contains__(self, sha256: str) -> bool:
         return sha256 in self._by_sha256
@@ -271,7 +282,7 @@ class RepoStore:
 
     def add_file(self, content: Content, *, is_lfs: bool) -> TreeFile:
         """Store a content and return the tree entry for it, without its last commit."""
-        self.blobs.add(content)
+        self.blobs.add(content, is_lfs=is_lfs)
         if is_lfs:
             return lfs_file(content.sha256, content.size)
         return TreeFile(content.size, content.sha256, content.git_oid, is_lfs=False)
@@ -281,8 +292,3 @@ def lfs_file(sha256: str, size: int) -> TreeFile:
     """Return the tree entry of an LFS file, whether or not its blob is stored."""
     oid = BytesContent(lfs_pointer(sha256, size)).git_oid
     return TreeFile(size, sha256, oid, is_lfs=True)
-
-
-def forget_bytes(content: Content) -> Content:
-    """Return what a hub that hashes and discards keeps of a content."""
-    return KnownContent(content.size, content.sha256)

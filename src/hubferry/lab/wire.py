@@ -19,6 +19,7 @@ A handler uses, and never the aiohttp equivalents, so that faults and counters s
 - ``await stream_range(request, content, headers)`` for blobs going out, ``Range`` honoured; or
   ``stream_content(request, content, start, end, status=..., headers=...)`` underneath it,
 - ``web.Response`` / ``web.json_response`` for small answers: faults apply to them as well.
+  ``raise RefusedError(response)`` answers from deep inside a helper.
 """
 
 from __future__ import annotations
@@ -52,6 +53,14 @@ _BODY_FAULTS = ("reset", "truncate", "corrupt", "stall")
 
 class ConnectionCutError(ConnectionResetError):
     """The lab ended the connection on purpose; nothing more can be sent or read."""
+
+
+class RefusedError(Exception):
+    """Raised by a handler's helpers to answer at once with ``response``."""
+
+    def __init__(self, response: web.Response) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
 @dataclass
@@ -367,8 +376,11 @@ async def _answer(exchange: Exchange, request: web.Request, handler: Handler) ->
         await wait(fault.seconds)
     try:
         response = await handler(request)
+    except RefusedError as exc:
+        response = exc.response
     except web.HTTPException as exc:
-        response = web.Response(status=exc.status, text=exc.text, headers=_own_headers(exc))
+        body = (exc.text or "").encode()
+        response = web.Response(status=exc.status, body=body, headers=_own_headers(exc))
     if fault and fault.kind == "after_status":
         return _instead(fault)
     if fault and fault.kind == "after_hang":
@@ -377,8 +389,7 @@ async def _answer(exchange: Exchange, request: web.Request, handler: Handler) ->
 
 
 def _own_headers(exc: web.HTTPException) -> dict[str, str]:
-    skipped = {"content-type", "content-length"}
-    return {name: value for name, value in exc.headers.items() if name.lower() not in skipped}
+    return {k: v for k, v in exc.headers.items() if k.lower() != "content-length"}
 
 
 async def _finish(
