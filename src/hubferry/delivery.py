@@ -119,10 +119,14 @@ class Delivery:
             group_for_commits(entries, traits.commit_max_changes, traits.commit_max_inline_bytes)
         )
         self._group_count = len(self._groups)
+        # Named once: a digest learned on the way must not rename a content.
+        self._keys = {
+            entry.path: _key(entry, self._source(entry))
+            for entry in entries
+            if entry.action is not Action.DELETE
+        }
         self._tasks = self._make_tasks(entries)
-        self._wanted_by = Counter(
-            _key(entry, self._source(entry)) for entry in entries if entry.action != Action.DELETE
-        )
+        self._wanted_by = Counter(self._keys.values())
         self._done: dict[str, Delivered | CopyError] = {}
         self._held_bytes = 0
         self._in_flight = 0
@@ -159,10 +163,10 @@ class Delivery:
         for entry in entries:
             if entry.action is Action.DELETE:
                 continue
-            source = self._source(entry)
-            key = _key(entry, source)
+            key = self._keys[entry.path]
             is_stored = entry.action is Action.REUSE
-            tasks.setdefault(key, SendTask(key, source, entry.is_inline, is_stored))
+            task = SendTask(key, self._source(entry), entry.is_inline, is_stored)
+            tasks.setdefault(key, task)
         return deque(tasks.values())
 
     def _schedule(self) -> Iterator[SendTask | None]:
@@ -300,7 +304,7 @@ class Delivery:
     def _commit_ready(self) -> None:
         """Make every commit whose files are all settled, in order."""
         while self._groups and all(
-            entry.action is Action.DELETE or _key(entry, self._source(entry)) in self._done
+            entry.action is Action.DELETE or self._keys[entry.path] in self._done
             for entry in self._groups[0]
         ):
             self._commit_group(self._groups.popleft())
@@ -316,7 +320,7 @@ class Delivery:
         """True for a file that failed, or that must not show because others failed."""
         if entry.action is Action.DELETE:
             return bool(self.tally.failures)
-        done = self._done[_key(entry, self._source(entry))]
+        done = self._done[self._keys[entry.path]]
         if isinstance(done, CopyError):
             self.tally.failures[entry.path] = done
             return True
@@ -332,7 +336,7 @@ class Delivery:
         for entry in group:
             if entry.action is Action.DELETE:
                 continue
-            key = _key(entry, self._source(entry))
+            key = self._keys[entry.path]
             self._wanted_by[key] -= 1
             done = self._done[key]
             if self._wanted_by[key] == 0 and isinstance(done, Delivered) and done.content:
@@ -372,7 +376,7 @@ class Delivery:
         return [entry for entry in entries if entry.path not in self.tally.failures]
 
     def _blob(self, entry: PlanEntry) -> Blob:
-        done = self._done[_key(entry, self._source(entry))]
+        done = self._done[self._keys[entry.path]]
         assert isinstance(done, Delivered)
         return Blob(done.sha256, entry.size_bytes)
 
@@ -389,11 +393,10 @@ class Delivery:
         return lost
 
     def _send_again(self, entry: PlanEntry) -> None:
-        key = _key(entry, self._source(entry))
-        source = self._source(entry)
+        key = self._keys[entry.path]
         done = self._done[key]
         assert isinstance(done, Delivered)
-        known = replace(source, sha256=done.sha256)
+        known = replace(self._source(entry), sha256=done.sha256)
         self._done[key] = self._deliver(SendTask(key, known, is_inline=False))
 
     def _commit_split(self, entries: Sequence[PlanEntry]) -> None:
@@ -459,7 +462,7 @@ class Delivery:
     def _change(self, entry: PlanEntry) -> CommitChange:
         if entry.action is Action.DELETE:
             return Delete(entry.path)
-        done = self._done[_key(entry, self._source(entry))]
+        done = self._done[self._keys[entry.path]]
         assert isinstance(done, Delivered)
         if entry.is_inline:
             assert done.content is not None
@@ -475,7 +478,7 @@ class Delivery:
             if entry.action is Action.DELETE:
                 tally.deleted_paths.add(entry.path)
                 continue
-            done = self._done[_key(entry, self._source(entry))]
+            done = self._done[self._keys[entry.path]]
             assert isinstance(done, Delivered)
             if done.git_oid is not None:
                 pairs.append((done.git_oid, done.sha256))
@@ -496,7 +499,7 @@ class Delivery:
         """True for the path that a blob's bytes are counted for; its twins were free."""
         if not done.was_sent:
             return False
-        self._done[_key(entry, self._source(entry))] = replace(done, was_sent=False)
+        self._done[self._keys[entry.path]] = replace(done, was_sent=False)
         return True
 
 
