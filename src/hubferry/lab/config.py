@@ -26,6 +26,8 @@ class LabConfig:
         discard_blobs: keep digest and size of what is uploaded to ModelScope, not the bytes.
         make_first_files: a new ModelScope repository starts with ``.gitattributes`` and
             ``README.md``.
+        storage_host: the host name in addresses of origins other than the APIs. "localhost" makes
+            clients keep cookies from them, as they would from a real CDN's other host name.
         port_base: first port, others follow; None lets the system choose.
     """
 
@@ -46,4 +48,5 @@ class LabConfig:
     check_blobs_on_commit: bool = True
     discard_blobs: bool = False
     make_first_files: bool = True
+    storage_host: str = "127.0.0.1"
     port_base: int | None = None

@@ -52,6 +52,7 @@ class Counters:
         self._max_connections: Counter[str] = Counter()
         self._commits: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._tokens: defaultdict[str, set[tuple[str, str, str]]] = defaultdict(set)
+        self._unknown: Counter[str] = Counter()
 
     def reset(self) -> None:
         """Start from nothing; watched tokens stay watched."""
@@ -98,6 +99,11 @@ class Counters:
         with self._lock:
             self._commits[hub]["made" if accepted else "refused"] += 1
 
+    def unknown(self, request_line: str) -> None:
+        """Count a request for a page the lab does not have."""
+        with self._lock:
+            self._unknown[request_line] += 1
+
     def scan_head(
         self, origin: str, endpoint: str, target: str, headers: Mapping[str, str]
     ) -> None:
@@ -130,6 +136,7 @@ class Counters:
                     hub: {"made": c["made"], "refused": c["refused"]}
                     for hub, c in self._commits.items()
                 },
+                "unknown": dict(self._unknown),
                 "tokens": {
                     token: [
                         {"origin": origin, "endpoint": endpoint, "where": where}

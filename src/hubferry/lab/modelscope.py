@@ -4,7 +4,7 @@ Three origins: ``ms.api`` (``lab.ms.endpoint``), ``ms.cdn`` (LFS reads) and ``ms
 Endpoint names, for faults, shaping and counters: ``ms.login``, ``ms.me``, ``ms.info``,
 ``ms.open_info``, ``ms.open_list``, ``ms.revisions``, ``ms.files``, ``ms.tree``, ``ms.file``,
 ``ms.cdn``, ``ms.create``, ``ms.delete``, ``ms.delete_file``, ``ms.tag``, ``ms.batch``, ``ms.put``,
-``ms.commit``.
+``ms.commit``, ``ms.region``.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def build_ms_app(lab: Lab) -> list[Routes]:
     api.add("DELETE", f"{_REPO}/repo", "ms.delete_file", writing.delete_file)
 
     committing = Committing(lab, access)
+    api.add("GET", "/api/v1/repos/internalAccelerationInfo", "ms.region", reading.region)
     api.add("POST", f"{_GIT}/info/lfs/objects/batch", "ms.batch", writing.batch)
     api.add("POST", f"{_GIT}/commit/{{branch:.+}}", "ms.commit", committing.commit)
 

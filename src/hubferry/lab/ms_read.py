@@ -135,6 +135,10 @@ class Reading:
         headers = {"X-Linked-ETag": f'"{sha256}"', "ETag": f'"{sha256[:32].upper()}"'}
         return await stream_range(request, content, headers)
 
+    async def region(self, request: web.Request) -> web.StreamResponse:
+        """``GET /api/v1/repos/internalAccelerationInfo``: asked before downloads; none here."""
+        return success(request, {"InternalRegionQueryAddress": ""})
+
     async def me(self, request: web.Request) -> web.StreamResponse:
         """``GET /openapi/v1/users/me``."""
         who = self._access.find(request)

@@ -44,6 +44,7 @@ from hubferry.lab.wire import Routes
 USER = "lab-user"
 ORGS = ("your-org", "microsoft", "lab-org")
 _HOST = "127.0.0.1"
+_API_ORIGINS = ("hf.api", "ms.api", "control")
 _READ_BUFFER_BYTES = 1 << 20
 _SHUTDOWN_SECONDS = 0.5
 _START_SECONDS = 30
@@ -188,7 +189,8 @@ class Lab:
             connect, _HOST, port, family=socket.AF_INET, reuse_address=True
         )
         self._servers.append(server)
-        self._urls[routes.origin] = f"http://{_HOST}:{server.sockets[0].getsockname()[1]}"
+        host = _HOST if routes.origin in _API_ORIGINS else self.config.storage_host
+        self._urls[routes.origin] = f"http://{host}:{server.sockets[0].getsockname()[1]}"
 
     async def _close_all(self) -> None:
         for server in self._servers:

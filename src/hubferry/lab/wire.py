@@ -47,7 +47,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SEND_BYTES = 512 * 1024
 _MEMORY_LIMIT_BYTES = 4 << 20
-_KEY = "hubferry.exchange"
 _BODY_FAULTS = ("reset", "truncate", "corrupt", "stall")
 
 
@@ -96,6 +95,9 @@ class Received:
     content: Content
 
 
+_EXCHANGE = web.RequestKey("exchange", Exchange)
+
+
 class Routes:
     """The handlers of one origin, by endpoint name."""
 
@@ -109,7 +111,7 @@ class Routes:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             exchange = Exchange(self._lab, self.origin, endpoint)
-            request[_KEY] = exchange
+            request[_EXCHANGE] = exchange
             return await _carry_out(exchange, request, handler)
 
         self.app.router.add_route(method, pattern, handle)
@@ -121,9 +123,7 @@ class Routes:
 
 def exchange_of(request: web.Request) -> Exchange:
     """Return what the lab knows of this request."""
-    found = request[_KEY]
-    assert isinstance(found, Exchange)
-    return found
+    return request[_EXCHANGE]
 
 
 def fault_kind(request: web.Request) -> str | None:
@@ -419,4 +419,7 @@ def _instead(fault: Fault) -> web.Response:
 
 
 async def _not_found(request: web.Request) -> web.Response:
+    exchange = exchange_of(request)
+    line = f"{request.method} {exchange.origin} {request.path}"
+    exchange.lab.counters.unknown(line)
     return web.json_response({"error": f"no such page: {request.path}"}, status=404)
