@@ -212,6 +212,14 @@ class ProtocolError(HubError):
     default_headline = "Unexpected answer from the hub"
 
 
+class UncheckedError(HubError):
+    """The hub does not let us list or check; what was done may well be right."""
+
+    code = "unchecked"
+    exit_code = ExitCode.PARTIAL
+    default_headline = "Not everything could be checked"
+
+
 class IntegrityError(CopyError):
     """The bytes or the listing are not what was promised."""
 

@@ -19,10 +19,10 @@ from hubferry.errors import (
     CancelledError,
     ConflictError,
     CopyError,
-    HubError,
     IntegrityError,
     RefusedError,
     Side,
+    UncheckedError,
 )
 from hubferry.events import Note, Planned, StepStarted, Verified
 from hubferry.model import Access, Address, Blob, Sha256
@@ -336,7 +336,7 @@ class _Run:
             )
         if unchecked:
             self.fail(
-                HubError(
+                UncheckedError(
                     T(
                         "{count} files were copied but the target does not let us check them",
                         count=len(unchecked),

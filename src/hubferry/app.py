@@ -1,0 +1,390 @@
+"""Where things are put together: settings in, hubs, engine, ledger and runs out.
+
+Every command of the CLI, every script of the guide and every program that
+imports Hubferry goes through :class:`App`. It knows no flag and no terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from hubferry.addresses import parse_address, resolve_target
+from hubferry.control import CancelToken, Patience, WaitBudget, call
+from hubferry.engines import make_engine
+from hubferry.errors import ConflictError, CopyError, Side, UsageError
+from hubferry.events import Observer, RunStarted, Waiting, silent
+from hubferry.hubs import HUBS, Connection, FullHub
+from hubferry.inspection.inspect import inspect_repo
+from hubferry.inspection.report import InspectReport
+from hubferry.ledger import Ledger
+from hubferry.locks import writer_lock
+from hubferry.model import Access, Address, RepoId
+from hubferry.net.redact import RedactingFormatter, install_excepthook, redact
+from hubferry.net.secret import Secret
+from hubferry.outcome import ErrorRecord, HubStatus, PlanReport, RepoRef, RunReport
+from hubferry.plan import Policy
+from hubferry.savedplan import load_plan, save_plan
+from hubferry.survey import Tools, resolve_and_list
+from hubferry.text import T, Text
+from hubferry.transfer import Confirm, Job, copy_repo, plan_repo
+from hubferry.verify import Level, verify_repo
+
+__all__ = [
+    "App",
+    "HubSettings",
+    "Settings",
+    "configure_logging",
+    "parse_address",
+    "redact",
+    "resolve_target",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """How to reach one hub. ``token`` None: as the official client finds it; "": anonymous."""
+
+    endpoint: str | None = None
+    token: str | None = field(default=None, repr=False)
+    proxy: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user can set, apart from what one copy is about."""
+
+    hubs: Mapping[str, HubSettings] = field(default_factory=dict)
+    workers: int = 4
+    wait_on_limit_seconds: float = 6 * 3600.0
+    wait_lock_seconds: float = 600.0
+    ledger_path: Path | None = None
+    state_dir: Path | None = None
+
+    @property
+    def state_folder(self) -> Path:
+        """Where the ledger and the locks live."""
+        return self.state_dir or Path(platformdirs.user_state_dir("hubferry"))
+
+    @property
+    def ledger_file(self) -> Path:
+        """The ledger."""
+        return self.ledger_path or self.state_folder / "ledger.sqlite3"
+
+
+def configure_logging(level: str, log_file: Path | None) -> None:
+    """Send log records to ``log_file`` (else stderr), redacted, tracebacks included.
+
+    The handler sits on the root logger: the official clients log too, and
+    their records may hold signed URLs.
+    """
+    handler: logging.Handler
+    handler = (
+        logging.FileHandler(log_file, encoding="utf-8") if log_file else logging.StreamHandler()
+    )
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    install_excepthook()
+
+
+def new_run_id() -> str:
+    """Sorts by time, unique enough for a ledger, short enough to type a part of."""
+    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
+
+
+class App:
+    """Hubferry as a library: one object, closed after use."""
+
+    def __init__(
+        self, settings: Settings, observer: Observer = silent, cancel: CancelToken | None = None
+    ) -> None:
+        self.settings = settings
+        self.cancel = cancel or CancelToken()
+        self._observe = observer
+        self._waits = WaitBudget(settings.wait_on_limit_seconds)
+        self._hubs: dict[tuple[str, Side], FullHub] = {}
+        self._opened_ledger: Ledger | None = None
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of connections and of the ledger."""
+        for hub in self._hubs.values():
+            hub.close()
+        self._hubs.clear()
+        if self._opened_ledger is not None:
+            self._opened_ledger.close()
+            self._opened_ledger = None
+
+    # --- commands --------------------------------------------------------------
+
+    def copy(self, source: Address, target: Address, policy: Policy) -> RunReport:
+        """Copy a repository; never deletes."""
+        return self._write("copy", source, target, replace(policy, is_mirror=False))
+
+    def mirror(
+        self, source: Address, target: Address, policy: Policy, *, confirm: Confirm
+    ) -> RunReport:
+        """Make the target equal, deleting what the source does not have."""
+        return self._write("mirror", source, target, replace(policy, is_mirror=True), confirm)
+
+    def plan(self, source: Address, target: Address, policy: Policy) -> PlanReport:
+        """What a copy (or, by ``policy.is_mirror``, a mirror) would do; writes nothing."""
+        job = self._job("plan", source, target, policy)
+        self._announce(job)
+        return plan_repo(job, self._tools(job))
+
+    def save_plan(
+        self, report: PlanReport, source: Address, target: Address, policy: Policy, path: Path
+    ) -> None:
+        """Keep a plan for ``apply``."""
+        save_plan(report, policy, source, target, path)
+
+    def apply(
+        self, path: Path, *, is_forced: bool = False, confirm: Confirm = lambda deletions: False
+    ) -> RunReport:
+        """Carry out a saved plan.
+
+        Raises:
+            UsageError: the file is no plan.
+        """
+        saved = load_plan(path)
+        return self._write(
+            "apply",
+            saved.source,
+            saved.target,
+            saved.policy,
+            confirm,
+            pinned_commit=None if is_forced else saved.source_commit,
+            pinned_head=None if is_forced else saved.target_head,
+        )
+
+    def verify(
+        self, source: Address, target: Address, policy: Policy, *, level: str, is_exact: bool
+    ) -> RunReport:
+        """Compare two repositories; writes nothing to either."""
+        job = self._job("verify", source, target, policy)
+        with self._recorded(job) as keep:
+            tools = self._tools(job)
+            reader = self._hub(target.repo, Side.TARGET)
+            return keep(verify_repo(job, tools, reader, Level(level), is_exact=is_exact))
+
+    def inspect(self, source: Address) -> InspectReport:
+        """What is in a repository, and whether it is whole."""
+        job = self._job("inspect", source, source, Policy())
+        tools = self._tools(job)
+        self._observe(RunStarted(job.run_id, "inspect", source, None))
+        info, listing = resolve_and_list(tools.source, source, Side.SOURCE, tools)
+        try:
+            return inspect_repo(
+                tools.source,
+                info,
+                listing,
+                cancel=self.cancel,
+                patience_factory=lambda: self._patience(Side.SOURCE),
+            )
+        except CopyError as error:
+            raise error.at(
+                side=Side.SOURCE, step="inspect", repo=str(source.repo)
+            ) from error.__cause__
+
+    def auth_status(self, namespace: str | None = None) -> list[HubStatus]:
+        """Who the tokens belong to, hub by hub."""
+        return [self._status(scheme, namespace) for scheme in HUBS if HUBS[scheme].is_remote]
+
+    def login(self, scheme: str, token: str) -> HubStatus:
+        """Check a token with its hub, then store it where the official client would.
+
+        Raises:
+            UsageError: no such hub.
+            AccessError: the hub does not know the token; nothing was stored.
+        """
+        if scheme not in HUBS or not HUBS[scheme].is_remote:
+            raise UsageError(T("no hub is called {name}", name=scheme))
+        hub = self._open(scheme, Side.LOCAL, Secret(token))
+        try:
+            identity = call(self._patience(Side.LOCAL), hub.identity)
+            HUBS[scheme].store_login(Secret(token), self._of(scheme).endpoint)
+        finally:
+            hub.close()
+        return HubStatus(scheme, HUBS[scheme].title, identity.endpoint, identity)
+
+    def runs(self, limit: int = 50) -> list[dict[str, Any]]:
+        """The ledger's latest runs, newest first."""
+        return self._ledger().runs(limit)
+
+    def run(self, run_id: str) -> dict[str, Any] | None:
+        """One run of the ledger with its facts, or None."""
+        return self._ledger().run(run_id)
+
+    # --- putting together ------------------------------------------------------
+
+    def _write(
+        self,
+        command: str,
+        source: Address,
+        target: Address,
+        policy: Policy,
+        confirm: Confirm = lambda deletions: False,
+        *,
+        pinned_commit: str | None = None,
+        pinned_head: str | None = None,
+    ) -> RunReport:
+        job = replace(
+            self._job(command, source, target, policy),
+            pinned_commit=pinned_commit,
+            pinned_head=pinned_head,
+        )
+        _refuse_onto_itself(source, target)
+        with self._recorded(job) as keep:
+            tools = self._tools(job)
+            branch = target.revision or tools.target.traits.default_branch
+            try:
+                with writer_lock(
+                    self.settings.state_folder / "locks",
+                    target,
+                    branch,
+                    self.settings.wait_lock_seconds,
+                    self.cancel,
+                    self._wait_observer(Side.TARGET),
+                ):
+                    return keep(copy_repo(job, tools, confirm))
+            except CopyError as error:
+                return keep(_failed(job, error))
+
+    def _job(self, command: str, source: Address, target: Address, policy: Policy) -> Job:
+        return Job(new_run_id(), command, source, target, policy)
+
+    def _announce(self, job: Job) -> None:
+        self._observe(RunStarted(job.run_id, job.command, job.source, job.target))
+
+    @contextmanager
+    def _recorded(self, job: Job) -> Iterator[Callable[[RunReport], RunReport]]:
+        """Note the run in the ledger, its end too, whatever the end is."""
+        self._announce(job)
+        ledger = self._ledger()
+        ledger.start_run(job.run_id, job.command, str(job.source), str(job.target))
+
+        def keep(report: RunReport) -> RunReport:
+            ledger.end_run(job.run_id, report.exit_code, redact(_summary(report)))
+            return report
+
+        yield keep
+
+    def _tools(self, job: Job) -> Tools:
+        return Tools(
+            source=self._hub(job.source.repo, Side.SOURCE),
+            target=self._hub(job.target.repo, Side.TARGET),
+            engine=make_engine(self.settings.workers),
+            ledger=self._ledger(),
+            cancel=self.cancel,
+            patience=self._patience,
+            observe=self._observe,
+        )
+
+    def _patience(self, side: Side) -> Patience:
+        return Patience(self.cancel, self._waits, on_wait=self._wait_observer(side))
+
+    def _wait_observer(self, side: Side) -> Callable[[Text, float], None]:
+        return lambda reason, until: self._observe(Waiting(side, reason, until))
+
+    def _ledger(self) -> Ledger:
+        if self._opened_ledger is None:
+            self._opened_ledger = Ledger(self.settings.ledger_file)
+        return self._opened_ledger
+
+    def _of(self, scheme: str) -> HubSettings:
+        return self.settings.hubs.get(scheme, HubSettings())
+
+    def _hub(self, repo: RepoId, side: Side) -> FullHub:
+        key = (repo.hub, side)
+        if key not in self._hubs:
+            token = self._of(repo.hub).token
+            self._hubs[key] = self._open(repo.hub, side, Secret(token) if token else None)
+        return self._hubs[key]
+
+    def _open(self, scheme: str, side: Side, token: Secret | None) -> FullHub:
+        settings = self._of(scheme)
+        return HUBS[scheme].open(
+            Connection(
+                self.cancel,
+                lambda: self._patience(side),
+                self._wait_observer(side),
+                settings.endpoint,
+                token,
+                is_anonymous=token is None and settings.token == "",
+                proxy=settings.proxy,
+            )
+        )
+
+    def _status(self, scheme: str, namespace: str | None) -> HubStatus:
+        title = HUBS[scheme].title
+        try:
+            hub = self._hub(RepoId(scheme, ""), Side.LOCAL)
+            identity = call(self._patience(Side.LOCAL), hub.identity)
+            may_write = Access.UNKNOWN
+            if namespace and identity.user:
+                names = {identity.user, *identity.organizations}
+                may_write = hub.write_access(RepoId(scheme, f"{namespace}/hubferry-access-check"))
+                if may_write is Access.UNKNOWN and namespace not in names:
+                    may_write = Access.NO if identity.organizations else Access.UNKNOWN
+        except CopyError as error:
+            endpoint = self._of(scheme).endpoint or ""
+            record = ErrorRecord.of(error)
+            return HubStatus(scheme, title, endpoint, None, record, namespace, Access.UNKNOWN)
+        return HubStatus(scheme, title, identity.endpoint, identity, None, namespace, may_write)
+
+
+def _failed(job: Job, error: CopyError) -> RunReport:
+    report = RunReport(job.run_id, job.command, RepoRef.of(job.source), RepoRef.of(job.target))
+    report.was_cancelled = error.code == "cancelled"
+    if not report.was_cancelled:
+        report.errors.append(ErrorRecord.of(error))
+    return report
+
+
+def _refuse_onto_itself(source: Address, target: Address) -> None:
+    if source.repo == target.repo:
+        raise ConflictError(
+            T("source and target are the same repository"),
+            side=Side.TARGET,
+            step="plan",
+            repo=str(target.repo),
+            hint=T("name another target"),
+        )
+
+
+def _summary(report: RunReport) -> str:
+    """The few figures of a run that the ledger's history shows, as JSON."""
+    return json.dumps(
+        {
+            "files": {name: getattr(report.files, name) for name in report.files.__slots__},
+            "bytes": {name: getattr(report.bytes, name) for name in report.bytes.__slots__},
+            "commits": report.commits,
+            "verified": report.verified,
+            "seconds": report.seconds,
+            "source_commit": report.source.commit,
+            "target_commit": report.target.commit if report.target else None,
+            "errors": [
+                {"error": e.error, "path": e.path, "message": str(e.message)} for e in report.errors
+            ],
+        },
+        ensure_ascii=False,
+    )
