@@ -15,13 +15,12 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from hubferry.lab.hf_access import Access, Handler, guarded
+from hubferry.lab.hf_access import Access
 from hubferry.lab.repos import Commit, Repo, RepoType
 from hubferry.lab.wire import Routes
 
@@ -59,12 +58,10 @@ def decode_grant(token: str) -> Grant | None:
     return Grant(**json.loads(base64.urlsafe_b64decode(payload + padding)))
 
 
-def add_xet_token_routes(
-    routes: Routes, lab: Lab, *, wrap: Callable[[Handler], Handler] = guarded
-) -> None:
+def add_xet_token_routes(routes: Routes, lab: Lab) -> None:
     """Add ``GET /api/{models|datasets}/{repo}/xet-read-token/{revision}`` to the hub's API.
 
-    ``wrap`` must turn refusals into answers; the hub passes its own to count requests as well.
+    Refusals are raised; the hub's own routes turn them into answers.
     """
     access = Access(lab)
 
@@ -78,7 +75,7 @@ def add_xet_token_routes(
         "GET",
         "/api/{kind:models|datasets}/{repo:[^/]+(?:/[^/]+)?}/xet-read-token/{revision:.+}",
         "xet.token",
-        wrap(answer),
+        answer,
     )
 
 
