@@ -146,3 +146,33 @@ def check_answer(
 def _length(hop: Hop) -> int | None:
     value = hop.headers.get("content-length", "")
     return int(value) if value.isdecimal() else None
+
+
+class SlicedStream:
+    """Part of a stream from a server that ignores ranges: skips the front, stops at the end.
+
+    The skipped bytes are read and thrown away in the first ``readinto``.
+    """
+
+    def __init__(self, stream: HttpStream, skip_bytes: int, length: int) -> None:
+        self._stream = stream
+        self._skip = skip_bytes
+        self._left = length
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """As :meth:`HttpStream.readinto`, within the slice."""
+        scratch = memoryview(bytearray(min(self._skip, _READ_PIECE_BYTES)))
+        while self._skip:
+            count = self._stream.readinto(scratch[: self._skip])
+            if count == 0:
+                return 0
+            self._skip -= count
+        if self._left == 0:
+            return 0
+        count = self._stream.readinto(buffer[: self._left])
+        self._left -= count
+        return count
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._stream.close()

@@ -1,0 +1,53 @@
+"""Where a Hugging Face token comes from, in the official order."""
+
+from __future__ import annotations
+
+import os
+
+from hubferry.errors import AccessError
+from hubferry.net.redact import redact
+from hubferry.net.secret import Secret
+from hubferry.text import T
+
+
+def default_endpoint() -> str:
+    """``HF_ENDPOINT`` or the public hub, without a trailing slash.
+
+    Read now: the official client reads it once, when it is imported.
+    """
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def find_token() -> tuple[Secret | None, str | None]:
+    """The token the official client would use and the name of its place (never its value).
+
+    Order: OIDC, HF_TOKEN, HUGGING_FACE_HUB_TOKEN, the token file, Colab.
+
+    Raises:
+        AccessError: a token was promised (OIDC, an expired login) and cannot be had.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
+        return None, None
+    try:
+        value = huggingface_hub.get_token()
+    except Exception as error:  # noqa: BLE001 - OIDC and OAuth raise whatever their network does
+        raise AccessError(
+            T("the stored Hugging Face login cannot be used: {reason}", reason=redact(str(error))),
+            hint=T("run `hf auth login` again, or pass a token"),
+        ) from None
+    if not value:
+        return None, None
+    return Secret(value), _place(value, constants.HF_TOKEN_PATH)
+
+
+def _place(value: str, token_path: str) -> str:
+    if os.environ.get("HF_OIDC_RESOURCE"):
+        return "HF_OIDC_RESOURCE"
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        # Cleaned as the official client does: copied tokens carry line ends.
+        if (os.environ.get(name) or "").replace("\r", "").replace("\n", "").strip() == value:
+            return name
+    return token_path if os.path.exists(token_path) else "Colab"  # noqa: PTH110 - a plain test

@@ -1,0 +1,89 @@
+"""The official client, made to speak through ours.
+
+``huggingface_hub`` knows its hub's addresses and shapes, so it builds and reads
+the control requests. Its own transport does not fit a program with several
+hubs: one client for the whole process (one proxy, and any connection error
+closes it for everybody), no time limit, the token inside. So each request of an
+``HfApi`` made here carries the number of the :class:`HttpClient` it belongs to,
+and that client sends it: its proxy, its limits, its credentials, its errors.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from typing import Any
+
+import httpx2
+from huggingface_hub import HfApi, set_client_factory
+from huggingface_hub.errors import HFValidationError
+
+from hubferry import __version__
+from hubferry.errors import UnavailableError
+from hubferry.net.http import HttpClient
+from hubferry.text import T
+
+__all__ = ["HFValidationError", "HfApi", "make_api"]
+
+_MARK = "x-hubferry-client"
+_numbers = itertools.count(1)
+_clients: weakref.WeakValueDictionary[str, HttpClient] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+_is_installed = False
+
+
+def make_api(endpoint: str, client: HttpClient) -> HfApi:
+    """An ``HfApi`` whose requests go through ``client``; it never holds a token itself."""
+    global _is_installed  # noqa: PLW0603 - the official client has one factory a process
+    with _lock:
+        if not _is_installed:
+            set_client_factory(_Router)
+            _is_installed = True
+        number = str(next(_numbers))
+        _clients[number] = client
+    return HfApi(
+        endpoint=endpoint,
+        token=False,
+        library_name="hubferry",
+        library_version=__version__,
+        headers={_MARK: number},
+    )
+
+
+class _Router(httpx2.Client):
+    """Sends marked requests through our clients and leaves all others as they were."""
+
+    def __init__(self) -> None:
+        super().__init__(follow_redirects=True, timeout=30.0)
+
+    def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Answer one request of the official client."""
+        if request.url.path == "/api/agent-harnesses":
+            # Asked of huggingface.co whatever the endpoint, outside any proxy of
+            # ours, only to adorn the User-Agent. 404 means "none".
+            return httpx2.Response(404, request=request)
+        if _MARK not in request.headers:
+            return super().send(request, **options)
+        client = _clients.get(request.headers.pop(_MARK))
+        if client is None:
+            raise UnavailableError(T("the connection to Hugging Face was closed"))
+        return _through(client, request)
+
+
+def _through(client: HttpClient, request: httpx2.Request) -> httpx2.Response:
+    # Framing headers are made anew by our client for what it really sends.
+    dropped = {"host", "connection", "content-length", "accept-encoding"}
+    headers = {k.lower(): v for k, v in request.headers.items() if k.lower() not in dropped}
+    if request.method == "GET":
+        answer = client.get_json(str(request.url), headers)
+    else:
+        answer = client.post(
+            str(request.url),
+            request.read(),
+            headers,
+            is_repeatable=True,
+            method=request.method,
+        )
+    kept = {k: v for k, v in answer.headers.items() if k not in {"content-encoding", *dropped}}
+    return httpx2.Response(answer.status, headers=kept, content=answer.body, request=request)
