@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from hubferry.errors import UsageError
+from hubferry.text import T
+
 HOSTS = frozenset({"modelscope.cn", "modelscope.ai"})
 """The two sites; each with and without ``www.``, each with accounts of its own."""
 
@@ -30,8 +33,6 @@ class WebLink:
     kind: str
     name: str
     revision: str | None = None
-    endpoint: str | None = None
-    """The site, if it is not the default one."""
 
 
 def parse_link(text: str, *, endpoint: str | None = None) -> WebLink | None:
@@ -39,6 +40,9 @@ def parse_link(text: str, *, endpoint: str | None = None) -> WebLink | None:
 
     Links of both sites are known, and those of ``endpoint`` if one is given. A
     path inside the repository is passed over: a copy takes the whole repository.
+
+    Raises:
+        UsageError: a link of the other site, where the same name may be another repository.
     """
     parts = urlsplit(text.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -58,8 +62,20 @@ def parse_link(text: str, *, endpoint: str | None = None) -> WebLink | None:
     name = "/".join(segments[:2]).removesuffix(".git")
     if not _NAME.fullmatch(name):
         return None
-    base = None if site == "modelscope.cn" else f"{parts.scheme}://{parts.netloc}"
-    return WebLink(kind, name, _revision(segments[2:], parts.query), base)
+    if site in HOSTS:
+        _check_site(site, endpoint)
+    return WebLink(kind, name, _revision(segments[2:], parts.query))
+
+
+def _check_site(site: str, endpoint: str | None) -> None:
+    from hubferry.hubs.modelscope.auth import find_endpoint  # slow: the official client
+
+    used = _site(urlsplit(find_endpoint(endpoint)).hostname or "")
+    if used != site:
+        raise UsageError(
+            T("this link is of {site}, but {used} is asked", site=site, used=used),
+            hint=T("add --ms-endpoint https://www.{site}", site=site),
+        )
 
 
 def _site(host: str) -> str:

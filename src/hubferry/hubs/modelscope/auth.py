@@ -15,8 +15,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from modelscope_hub.config import HubConfig
+from modelscope_hub.errors import CacheError
 
-from hubferry.errors import UsageError
+from hubferry.errors import LocalError, UsageError
 from hubferry.net.secret import Secret
 from hubferry.text import T
 
@@ -67,6 +68,20 @@ def find_login(token: Secret | Literal[False] | None, endpoint: str) -> Login:
         return Login(Secret(value), TOKEN_VARIABLE) if value else Login(None, None)
     stored = _stored_token(endpoint)
     return Login(stored, "modelscope login") if stored else Login(None, None)
+
+
+def store_login(token: Secret, endpoint: str | None = None) -> None:
+    """Keep a checked token where the official client keeps it, readable by the user only.
+
+    Raises:
+        LocalError: it cannot be written.
+    """
+    config = HubConfig(endpoint=find_endpoint(endpoint), token="")
+    try:
+        config.save_token(token.reveal())
+    except (OSError, CacheError):
+        place = str(config.credentials_dir)
+        raise LocalError(T("cannot keep the login at {place}", place=place)) from None
 
 
 def _stored_token(endpoint: str) -> Secret | None:

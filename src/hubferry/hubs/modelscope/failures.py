@@ -128,6 +128,10 @@ def error_for(
     if failure.kind == 408 or failure.kind >= 500:
         message = T("ModelScope could not {doing} (HTTP {status}): {said}", **reason)
         return UnavailableError(message, ambiguous=not asked.is_repeatable, request_id=ident)
+    if failure.kind == 404 or (_is_absent(failure) and not asked.is_commit):
+        message = T("ModelScope could not {doing}, it is not there: {said}", **reason)
+        hint = T("check the spelling; a private repository looks the same without access")
+        return NotFoundError(message, what=asked.what, hint=hint, request_id=ident)
     message = T("ModelScope refused to {doing} (HTTP {status}): {said}", **reason)
     if failure.kind == 413:
         return TooLargeError(message, request_id=ident)
@@ -135,9 +139,6 @@ def error_for(
         return _unknown_token(message, asked, ident)
     if failure.kind == 403 or failure.code in _NOT_ALLOWED:
         return AccessError(message, hint=_access_hint(asked), request_id=ident)
-    if failure.kind == 404 or (_is_absent(failure) and not asked.is_commit):
-        hint = T("check the spelling; a private repository looks the same without access")
-        return NotFoundError(message, what=asked.what, hint=hint, request_id=ident)
     return HubError(message, request_id=ident)
 
 

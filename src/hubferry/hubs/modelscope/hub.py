@@ -23,7 +23,7 @@ from hubferry.errors import (
     UnavailableError,
 )
 from hubferry.hubs.base import BlobBody, ByteStream, HubTraits, Limit, UploadTicket
-from hubferry.hubs.modelscope import official, reading, wire
+from hubferry.hubs.modelscope import official, reading, sending, wire
 from hubferry.hubs.modelscope.auth import find_endpoint, find_login
 from hubferry.hubs.modelscope.failures import Asked, says_exists
 from hubferry.hubs.modelscope.listing import walk
@@ -66,7 +66,7 @@ TRAITS = HubTraits(
         Limit("file_bytes", 50 * 10**9, False, _DOCS),
         Limit("file_bytes", 100 * 1024**3, False, _SDK),
         Limit("files", 100_000, False, _DOCS),
-        Limit("folder_files", wire.LISTING_CAP - 1, False, "a listing answer is cut there"),
+        Limit("folder_listing", wire.LISTING_CAP, False, "a listing answer is cut there"),
         Limit("folder_files", 10_000, False, _DOCS),
         Limit("regular_bytes", 500 * 10**6, False, _DOCS),
     ),
@@ -195,11 +195,11 @@ class ModelScopeHub:
 
     def must_inline(self, path: str) -> bool:
         """True for the files that ModelScope parses: as a pointer, the card would go blank."""
-        return wire.must_inline(path)
+        return sending.must_inline(path)
 
     def wants_inline(self, path: str, size_bytes: int) -> bool:
         """The official client's choice; the hub takes either."""
-        return wire.wants_inline(path, size_bytes)
+        return sending.wants_inline(path, size_bytes)
 
     def path_problem(self, path: str) -> Text | None:
         """None: no path is known that ModelScope refuses and ``model.path_problem`` does not."""
@@ -208,7 +208,7 @@ class ModelScopeHub:
     def create_repo(self, repo: RepoId, visibility: Visibility, license_id: str | None) -> None:
         """Create the repository; if it exists already, make sure that we can see it."""
         kind, client = repo.repo_type.value, self._net.official_client
-        body = wire.create_body(repo, visibility, license_id)
+        body = sending.create_body(repo, visibility, license_id)
 
         def create() -> None:
             try:
@@ -228,15 +228,15 @@ class ModelScopeHub:
             return {}
         self._cancel.check()
         asked = self._asked(T("say which blobs it holds"))
-        data = self._net.post(asked, wire.batch_path(info.repo), wire.batch_request(blobs))
-        actions = self._net.ask(asked, partial(wire.batch_answer, data, blobs))
+        data = self._net.post(asked, sending.batch_path(info.repo), sending.batch_request(blobs))
+        actions = self._net.ask(asked, partial(sending.batch_answer, data, blobs))
         by_digest = {blob.sha256: blob for blob in blobs}
         return {oid: UploadTicket(by_digest[oid], action) for oid, action in actions.items()}
 
     def put_blob(self, info: RepoInfo, ticket: UploadTicket, body: BlobBody) -> None:
         """Send one blob in one PUT: the hub knows no parts and no resuming."""
         action = ticket.detail
-        if not isinstance(action, wire.UploadAction):
+        if not isinstance(action, sending.UploadAction):
             raise ProtocolError(T("this leave to upload is not one of ModelScope's"))
         asked = self._asked(T("store a blob"))
         with body.chunks() as chunks:
@@ -246,7 +246,7 @@ class ModelScopeHub:
     def commit(self, info: RepoInfo, changes: Sequence[CommitChange], message: str) -> str | None:
         """Make one commit; a lost or unreadable answer is ambiguous."""
         self._cancel.check()
-        actions = [wire.commit_action(change) for change in changes]
+        actions = [sending.commit_action(change) for change in changes]
         asked = self._asked(T("commit"), is_repeatable=False, is_commit=True)
         commit = partial(
             self._net.official_client.create_commit,
@@ -256,7 +256,7 @@ class ModelScopeHub:
             message,
             revision=quote(info.revision, safe=""),
         )
-        return wire.commit_id(self._net.ask(asked, commit))
+        return sending.commit_id(self._net.ask(asked, commit))
 
     def tag(self, info: RepoInfo, name: str) -> None:
         """Tag the head of ``info.revision``; fine if the tag exists."""
@@ -324,4 +324,5 @@ class ModelScopeHub:
     def _look(self, info: RepoInfo, path: str) -> FileEntry:
         url = wire.file_url(self.endpoint, info.repo, info.revision, path)
         asked = self._asked(T("show {path}", path=path), what="path")
-        return reading.look_at(self._net.open(asked, url), path)
+        # One byte is asked for: an LFS file is not sent, a regular one comes whole anyway.
+        return reading.look_at(self._net.open(asked, url, 0, 1), path)

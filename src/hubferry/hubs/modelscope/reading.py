@@ -117,7 +117,7 @@ def look_at(stream: HttpStream, path: str) -> FileEntry:
     """
     try:
         size, sha256 = told(stream)
-        if len(stream.hops) > 1 and size is not None:
+        if (len(stream.hops) > 1 or stream.status == 206) and size is not None:
             return FileEntry(path, size, Storage.LFS, sha256)
         hasher, count = hashlib.sha256(), 0
         buffer = memoryview(bytearray(_BUFFER_BYTES))

@@ -12,7 +12,8 @@ from hubferry.errors import CopyError, HubError, UnavailableError
 from hubferry.hubs.modelscope import official
 from hubferry.hubs.modelscope.address import HOSTS
 from hubferry.hubs.modelscope.failures import Asked, Failure, failure_in
-from hubferry.hubs.modelscope.wire import RefusedAnswer, UploadAction, unwrap
+from hubferry.hubs.modelscope.sending import UploadAction
+from hubferry.hubs.modelscope.wire import RefusedAnswer, unwrap
 from hubferry.net.config import HttpConfig, Origin, origin_of
 from hubferry.net.http import Credentials, HttpAnswer, HttpClient, HttpStream
 from hubferry.net.secret import Secret
