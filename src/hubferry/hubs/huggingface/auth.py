@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-from hubferry.errors import AccessError
+from hubferry.errors import AccessError, LocalError
 from hubferry.net.redact import redact
 from hubferry.net.secret import Secret
 from hubferry.text import T
@@ -43,6 +44,30 @@ def find_token() -> tuple[Secret | None, str | None]:
     return Secret(value), _place(value, constants.HF_TOKEN_PATH)
 
 
+def store_login(token: Secret, endpoint: str | None = None) -> None:
+    """Keep a checked token in the official token file, readable by the user only.
+
+    The official client keeps one active token for all endpoints, so ``endpoint``
+    makes no difference here.
+
+    Raises:
+        LocalError: it cannot be written.
+    """
+    from huggingface_hub import constants
+
+    place = Path(constants.HF_TOKEN_PATH)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(token.reveal())
+        place.chmod(0o600)
+    except OSError as error:
+        raise LocalError(
+            T("cannot keep the login at {place}: {reason}", place=str(place), reason=str(error))
+        ) from error
+
+
 def _place(value: str, token_path: str) -> str:
     if os.environ.get("HF_OIDC_RESOURCE"):
         return "HF_OIDC_RESOURCE"
@@ -50,4 +75,4 @@ def _place(value: str, token_path: str) -> str:
         # Cleaned as the official client does: copied tokens carry line ends.
         if (os.environ.get(name) or "").replace("\r", "").replace("\n", "").strip() == value:
             return name
-    return token_path if os.path.exists(token_path) else "Colab"  # noqa: PTH110 - a plain test
+    return token_path if Path(token_path).exists() else "Colab"

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from hubferry.control import CancelToken, Patience, call
+from hubferry.control import CancelToken, Patience, WaitObserver, call
 from hubferry.errors import CopyError, ProtocolError, UsageError
 from hubferry.hubs.base import BlobBody, ByteStream, HubTraits, Limit, UploadTicket
 from hubferry.hubs.huggingface import choices, lfs, wire
 from hubferry.hubs.huggingface.auth import default_endpoint, find_token
-from hubferry.hubs.huggingface.refusals import GatedError, StaleAddressError, read_refusal
+from hubferry.hubs.huggingface.refusals import (
+    ExistsError,
+    GatedError,
+    StaleAddressError,
+    read_refusal,
+)
 from hubferry.hubs.huggingface.writing import Writer
 from hubferry.model import (
     Access,
@@ -94,6 +99,7 @@ class HuggingFaceHub:
         proxy: str | None = None,
         cancel: CancelToken,
         patience: Callable[[], Patience],
+        on_wait: WaitObserver | None = None,
     ) -> None:
         from huggingface_hub import constants
 
@@ -260,13 +266,12 @@ class HuggingFaceHub:
 
     def tag(self, info: RepoInfo, name: str) -> None:
         """Name the present head of ``info.revision``; fine if the tag exists."""
-        with self._about(info.repo):
+        with self._about(info.repo), suppress(ExistsError):
             self._api.create_tag(
                 info.repo.name,
                 tag=name,
                 revision=info.revision,
                 repo_type=info.repo.repo_type.value,
-                exist_ok=True,
             )
 
     def _credentials(self) -> Credentials | None:

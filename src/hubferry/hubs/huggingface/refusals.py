@@ -9,6 +9,7 @@ from hubferry.errors import (
     AccessError,
     ConflictError,
     CopyError,
+    HubError,
     InvalidTokenError,
     NotFoundError,
     QuotaError,
@@ -24,6 +25,10 @@ _RATE_LIMIT = re.compile(r'"\w+"\s*;\s*r\s*=\s*(\d+)\s*;\s*t\s*=\s*(\d+)')
 
 class GatedError(AccessError):
     """The repository exists; its terms were not accepted, or access is pending."""
+
+
+class ExistsError(HubError):
+    """What was to be made is there already."""
 
 
 class StaleAddressError(UnavailableError):
@@ -83,6 +88,8 @@ def read_refusal(refusal: Refusal, hub: Origin, *, has_token: bool) -> CopyError
     if status == 409 and "conflicting operation" in said:
         # One creation of a user at a time: worth asking again a little later.
         return UnavailableError(T("Hugging Face is busy: {said}", said=said), request_id=ident)
+    if status == 409 and ("already" in said.lower() or "exist" in said.lower()):
+        return ExistsError(T("Hugging Face has this already: {said}", said=said), request_id=ident)
     if status == 412 or (status == 409 and "commit" in said.lower()):
         return ConflictError(
             T("the branch was changed by someone else meanwhile: {said}", said=said or "HTTP 412"),

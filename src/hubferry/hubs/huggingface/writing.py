@@ -17,6 +17,7 @@ from hubferry.errors import (
 from hubferry.hubs.base import BlobBody, UploadTicket
 from hubferry.hubs.huggingface import lfs, wire
 from hubferry.hubs.huggingface.official import HfApi
+from hubferry.hubs.huggingface.refusals import ExistsError
 from hubferry.model import Access, Blob, CommitChange, RepoId, RepoInfo, Sha256
 from hubferry.net.http import HttpClient
 from hubferry.text import T
@@ -70,6 +71,8 @@ class Writer:
             self._client.post_json(
                 f"{self._endpoint}/api/repos/create", payload, is_repeatable=True
             )
+        except ExistsError:
+            return
         except (RateLimitedError, UnavailableError, InvalidTokenError):
             raise
         except HubError as refusal:
@@ -85,8 +88,8 @@ class Writer:
             raise
 
     def _is_there(self, repo: RepoId) -> bool:
-        # 409 is "exists" or "another creation is under way"; 401 to 403 may stand
-        # for an existing repository as well. Reading it decides.
+        # 401 to 403 may stand for an existing repository too (a token without the
+        # right to create, no write access to the owner). Reading it decides.
         try:
             self._client.get_json(wire.api_url(self._endpoint, repo) + "?expand=sha")
         except HubError as error:
