@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Bucket = Literal["api", "resolvers"]
 
-_KEY = "hubferry.hf.quota"
+_HEADERS = web.RequestKey("hf quota headers", dict[str, str])
 
 
 class Quotas:
@@ -43,7 +43,7 @@ class Quotas:
             token = bearer_token(request)
             window = self._windows[bucket, token is not None]
             verdict = window.take(token or request.remote or "anonymous")
-            request[_KEY] = _headers(bucket, window, verdict)
+            request[_HEADERS] = _headers(bucket, window, verdict)
             response = await inner(request) if verdict.allowed else _too_many().answer()
             if not response.prepared:
                 response.headers.update(quota_headers(request))
@@ -54,8 +54,7 @@ class Quotas:
 
 def quota_headers(request: web.Request) -> dict[str, str]:
     """Return the headers for an answer that is sent while its handler still runs."""
-    found: dict[str, str] = request.get(_KEY, {})
-    return found
+    return request.get(_HEADERS, {})
 
 
 def _headers(bucket: Bucket, window: RateWindow, verdict: Verdict) -> dict[str, str]:
