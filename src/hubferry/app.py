@@ -326,7 +326,6 @@ class App:
             Connection(
                 self.cancel,
                 lambda: self._patience(side),
-                self._wait_observer(side),
                 settings.endpoint,
                 token,
                 is_anonymous=token is None and settings.token == "",

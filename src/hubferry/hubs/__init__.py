@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from hubferry.control import CancelToken, Patience, WaitObserver
+from hubferry.control import CancelToken, Patience
 from hubferry.hubs.base import SourceHub, TargetHub
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ class Connection:
 
     cancel: CancelToken
     patience: Callable[[], Patience]
-    on_wait: WaitObserver
     endpoint: str | None = None
     token: Secret | None = None
     is_anonymous: bool = False
@@ -75,7 +74,6 @@ def _huggingface(connection: Connection) -> FullHub:
         proxy=connection.proxy,
         cancel=connection.cancel,
         patience=connection.patience,
-        on_wait=connection.on_wait,
     )
 
 
@@ -88,7 +86,7 @@ def _huggingface_link(text: str, endpoint: str | None) -> Link | None:
 def _huggingface_login(token: Secret, endpoint: str | None) -> None:
     from hubferry.hubs.huggingface.auth import store_login
 
-    store_login(token, endpoint)
+    store_login(token)
 
 
 def _modelscope(connection: Connection) -> FullHub:
@@ -100,7 +98,6 @@ def _modelscope(connection: Connection) -> FullHub:
         proxy=connection.proxy,
         cancel=connection.cancel,
         patience=connection.patience,
-        on_wait=connection.on_wait,
     )
 
 

@@ -1,0 +1,170 @@
+"""Import directions decay silently, so they are kept by a test.
+
+Each room names what it may import of ours; ``model`` means the three rooms of
+nouns that everything may use. See docs/design.md for the table in prose.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parent.parent / "src" / "hubferry"
+
+NOUNS = {"text", "errors", "model"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "text": set(),
+    "errors": {"text"},
+    "model": {"text"},
+    "control": {"errors", "text"},
+    "events": {*NOUNS},
+    "plan": {*NOUNS},
+    "stream": {*NOUNS, "control"},
+    "ledger": {*NOUNS},
+    "outcome": {*NOUNS, "plan"},
+    "locks": {*NOUNS, "control"},
+    "savedplan": {*NOUNS, "plan", "outcome"},
+    "net": {"errors", "text", "control"},
+    "hubs.base": {*NOUNS},
+    "hubs.memory": {*NOUNS, "hubs.base"},
+    "hubs.local": {*NOUNS, "control", "hubs.base"},
+    "hubs.huggingface": {*NOUNS, "control", "net", "hubs.base"},
+    "hubs.modelscope": {*NOUNS, "control", "net", "hubs.base"},
+    "hubs": {
+        *NOUNS,
+        "control",
+        "net",
+        "hubs.base",
+        *(f"hubs.{n}" for n in ("huggingface", "modelscope", "local")),
+    },
+    "engines.base": {"control"},
+    "engines.serial": {"control", "engines.base"},
+    "engines.threads": {"control", "engines.base"},
+    "engines": {"engines.base", "engines.serial", "engines.threads"},
+    "inspection": {*NOUNS, "control", "hubs.base"},
+    "survey": {
+        *NOUNS,
+        "control",
+        "events",
+        "plan",
+        "stream",
+        "ledger",
+        "hubs.base",
+        "engines.base",
+    },
+    "preflight": {*NOUNS, "plan", "outcome", "survey", "hubs.base"},
+    "delivery": {*NOUNS, "control", "events", "plan", "stream", "survey", "hubs.base"},
+    "transfer": {*NOUNS, "control", "events", "plan", "outcome", "survey", "preflight", "delivery"},
+    "verify": {
+        *NOUNS,
+        "control",
+        "events",
+        "plan",
+        "outcome",
+        "stream",
+        "survey",
+        "transfer",
+        "hubs.base",
+    },
+    "addresses": {*NOUNS, "hubs"},
+    "i18n": {*NOUNS},
+    "report": {*NOUNS, "events", "plan", "outcome", "i18n", "inspection"},
+    "lab": {""},
+}
+"""Rooms not named here (app, cli, config, guide, demo) may import what they like, but see below."""
+
+CORE = {
+    "model",
+    "plan",
+    "stream",
+    "ledger",
+    "survey",
+    "preflight",
+    "delivery",
+    "transfer",
+    "verify",
+    "outcome",
+    "events",
+    "control",
+    "engines",
+    "hubs.base",
+}
+HUB_WORDS = ("huggingface", "modelscope", '"hf"', '"ms"', "'hf'", "'ms'")
+
+
+def room_of(module: str) -> str:
+    """The room of a dotted module below ``hubferry``."""
+    for name in sorted(MAY_IMPORT, key=len, reverse=True):
+        if module == name or module.startswith(name + "."):
+            return name
+    return module
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module of ours that a file imports, wherever the statement stands."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found |= {name for name in names if name.startswith("hubferry.")}
+    return {name.removeprefix("hubferry.") for name in found}
+
+
+def modules() -> list[tuple[str, Path]]:
+    """Dotted name (below ``hubferry``) and file of every module."""
+    found = []
+    for path in sorted(SRC.rglob("*.py")):
+        parts = list(path.relative_to(SRC).with_suffix("").parts)
+        if parts[-1] == "__init__":
+            parts.pop()
+        found.append((".".join(parts), path))
+    return found
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: str(value))
+def test_a_room_imports_only_what_it_may(module: str, path: Path) -> None:
+    room = room_of(module)
+    if room not in MAY_IMPORT:
+        return
+    allowed = MAY_IMPORT[room] | {room}
+    rooms = {room_of(name) for name in imports_of(path)} - {"__version__"}
+    assert not {name for name in rooms if name and name not in allowed}, (
+        f"{module} imports too much"
+    )
+
+
+def test_the_cli_knows_no_hub_net_or_ledger() -> None:
+    for module, path in modules():
+        if module.startswith("cli"):
+            wrong = [n for n in imports_of(path) if n.split(".")[0] in {"hubs", "net", "ledger"}]
+            assert not wrong, f"{module}: {wrong}"
+
+
+def test_the_core_names_no_hub_and_no_engine() -> None:
+    for module, path in modules():
+        if room_of(module) not in CORE:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.id.lower() for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        texts = {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and node.value in {"hf", "ms", "huggingface", "modelscope", "serial", "threads"}
+        }
+        wrong = {name for name in names if "huggingface" in name or "modelscope" in name}
+        assert not wrong, f"{module} names a hub: {wrong}"
+        assert not texts, f"{module} names a hub or an engine: {texts}"
+
+
+def test_every_room_of_the_table_exists() -> None:
+    known = {module for module, _ in modules()}
+    missing = {room for room in MAY_IMPORT if room not in known}
+    assert not missing
