@@ -272,6 +272,21 @@ def test_upload_without_xet(lab: Lab, run: Run, tmp_path: Path) -> None:
     assert lab.counters.token_origins(lab.hf.token) == {"hf.api"}
 
 
+def test_datasets_in_both_roles(lab: Lab, run: Run) -> None:
+    shown = run(
+        """
+kind = {"repo_id": "your-org/data", "repo_type": "dataset"}
+api.create_repo(**kind, private=True)
+api.upload_file(**kind, path_or_fileobj=b"PAR1" * 50, path_in_repo="d/x.parquet")
+name = api.hf_hub_download(**kind, filename="d/x.parquet")
+show({"bytes": open(name, "rb").read().decode(), "id": api.dataset_info("your-org/data").id})
+""",
+        token=lab.hf.token,
+    )
+    assert shown == {"bytes": "PAR1" * 50, "id": "your-org/data"}
+    assert lab.counters.requests("hf.put") == 1
+
+
 def test_a_dropped_blob_is_found_out_by_verify(lab: Lab, run: Run) -> None:
     lab.hf.repos.create("model", "your-org/dropped").commit({"README.md": CARD})
     lab.faults.add(Fault("hf.put", "drop_blob"))
