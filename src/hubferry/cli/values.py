@@ -1,0 +1,49 @@
+"""Values of options that Click has no type for."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from hubferry.i18n import tr
+from hubferry.text import T
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_FACTORS = (3600, 60, 1)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``6h``, ``10m``, ``90s``, ``1h30m`` or a bare number of seconds.
+
+    Raises:
+        ValueError: anything else.
+    """
+    found = _DURATION.fullmatch(text.strip().lower())
+    if not found or not any(found.groups()):
+        raise ValueError("no duration")
+    return sum(
+        float(value) * factor
+        for value, factor in zip(found.groups(), _FACTORS, strict=True)
+        if value
+    )
+
+
+class Duration(click.ParamType[float]):
+    """A duration in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds; numbers (from the configuration file) are seconds already."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        try:
+            return parse_duration(str(value))
+        except ValueError:
+            self.fail(tr(T("{value} is no duration such as 90s, 10m, 6h", value=value)), param, ctx)
+
+
+DURATION = Duration()

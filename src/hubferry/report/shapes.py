@@ -1,0 +1,256 @@
+"""The shapes of ``--json``: what is published in ``docs/schema`` and promised to scripts.
+
+Fields may be added, never renamed or removed. Sizes are bytes, durations
+seconds, ``message``, ``hint``, ``detail``, ``reason`` and ``notes`` sentences
+in the user's language; everything else is language-free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Place:
+    """One end of a run."""
+
+    hub: str
+    repo: str
+    repo_type: str
+    revision: str | None
+    commit: str | None
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files by what became of them."""
+
+    total: int = 0
+    sent: int = 0
+    reused: int = 0
+    skipped: int = 0
+    deleted: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """``total``: the selected source files; ``read`` and ``sent``: over the links."""
+
+    total: int = 0
+    read: int = 0
+    sent: int = 0
+    reused: int = 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One error; ``error`` is its stable name, ``headline`` its English first line."""
+
+    error: str
+    headline: str
+    side: Literal["source", "target", "local"] | None
+    step: str | None
+    repo: str | None
+    path: str | None
+    message: str
+    hint: str | None
+    request_id: str | None
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class DifferenceItem:
+    """One path that is not equal, or cannot be shown to be."""
+
+    path: str
+    kind: Literal["missing", "differs", "extra", "unchecked", "refused"]
+    detail: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What copy, mirror, apply and verify print, and every command that fails early.
+
+    ``run_id``, ``source`` and ``target`` are null when the command failed before it knew them.
+    """
+
+    run_id: str | None
+    command: str | None
+    source: Place | None
+    target: Place | None
+    files: Files
+    bytes: Bytes
+    commits: int
+    verified: bool | None
+    seconds: float
+    errors: list[Failure]
+    exit_code: int
+    differences: list[DifferenceItem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    target_url: str | None = None
+
+
+@dataclass(frozen=True)
+class AdviceItem:
+    """One finding of the preflight."""
+
+    level: str
+    text: str
+    path: str | None
+    source: str | None
+
+
+@dataclass(frozen=True)
+class PlanItem:
+    """What happens to one path, and why."""
+
+    path: str
+    action: str
+    reason: str
+    size_bytes: int
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class PlanShape:
+    """What ``plan`` and ``--dry-run`` print. ``files`` counts the entries by action."""
+
+    run_id: str
+    command: str
+    source: Place
+    target: Place
+    target_exists: bool
+    target_head: str | None
+    visibility: str
+    license: str | None
+    write_access: Literal["yes", "no", "unknown"]
+    files: dict[str, int]
+    send_bytes: int
+    held_bytes: int
+    blobs_unasked: int
+    commits: int
+    seconds_estimate: float | None
+    advice: list[AdviceItem]
+    entries: list[PlanItem]
+    seconds: float
+    errors: list[Failure]
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class HubItem:
+    """``auth status`` of one hub; the token only masked, ``user`` null when anonymous."""
+
+    hub: str
+    title: str
+    endpoint: str
+    user: str | None
+    organizations: list[str]
+    token_source: str | None
+    token_masked: str | None
+    token_role: str | None
+    namespace: str | None
+    may_write: Literal["yes", "no", "unknown"]
+    error: Failure | None
+
+
+@dataclass(frozen=True)
+class AuthShape:
+    """What ``auth status`` and ``auth login`` print."""
+
+    command: str
+    hubs: list[HubItem]
+    errors: list[Failure]
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class RunItem:
+    """A row of the ledger; ``report`` is the run's own report."""
+
+    run_id: str
+    command: str
+    source: str
+    target: str
+    started_at: str
+    ended_at: str | None
+    exit_code: int | None
+    report: dict[str, Any] | None = None
+    facts: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class RunsShape:
+    """What ``runs list`` and ``runs show`` print; ``runs`` is newest first."""
+
+    command: str
+    runs: list[RunItem]
+    errors: list[Failure]
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class LabShape:
+    """What ``lab up`` prints when both hubs answer. The tokens are worth nothing elsewhere."""
+
+    command: str
+    hf_endpoint: str
+    ms_endpoint: str
+    hf_token: str
+    ms_token: str
+    control: str
+
+
+@dataclass(frozen=True)
+class FamilyItem:
+    """A recognised model family, and the signs of it, strongest first."""
+
+    family: str
+    evidence: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class ProblemItem:
+    """One finding. ``is_unchecked``: a check that could not be done."""
+
+    severity: Literal["missing", "broken", "warning"]
+    path: str | None
+    message: str
+    is_unchecked: bool
+
+
+@dataclass(frozen=True)
+class SecurityItem:
+    """The hub's own scan: files by status, and every file it does not call safe."""
+
+    counts: dict[str, int]
+    flagged: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class InspectShape:
+    """What ``inspect`` prints. ``parameters`` is null where headers do not tell them."""
+
+    command: str
+    source: Place
+    files: int
+    size_bytes: int
+    families: list[FamilyItem]
+    has_chat_template: bool | None
+    parameters: int | None
+    parameters_note: str | None
+    dtypes: dict[str, int]
+    license: str | None
+    visibility: str
+    is_gated: bool
+    pipeline_tag: str | None
+    library_name: str | None
+    security: SecurityItem
+    verdict: Literal["complete", "incomplete", "unknown"]
+    problems: list[ProblemItem]
+    traffic_bytes: int
+    requests: int
+    errors: list[Failure]
+    exit_code: int

@@ -1,0 +1,150 @@
+"""Progress as bars on a terminal: one for the whole, one per file on its way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text as RichText
+
+from hubferry.events import Event, FileFinished, Note
+from hubferry.i18n import tr
+from hubferry.report import phrases, words
+from hubferry.report.board import ActiveFile, Board
+from hubferry.report.observer import Progress
+from hubferry.text import T
+
+_REFRESHES_PER_SECOND = 8
+_BAR_WIDTH = 20
+_NARROW_COLUMNS = 80
+_PATH_COLUMNS = 40
+
+
+class BarProgress(Progress):
+    """A live region of at most ``workers`` + 4 lines; what must stay is printed above it."""
+
+    def __init__(self, console: Console, workers: int, board: Board | None = None) -> None:
+        self._console = console
+        self._workers = workers
+        self._board = board or Board()
+        self._lock = threading.Lock()
+        self._live: Live | None = None
+
+    def start(self) -> None:
+        """Begin to draw."""
+        if self._live is None:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self.render,
+                refresh_per_second=_REFRESHES_PER_SECOND,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+
+    def stop(self) -> None:
+        """Remove the bars; the summary follows."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Bring the board up to date; the refresh thread draws it."""
+        with self._lock:
+            self._board.take(event)
+        if isinstance(event, Note):
+            self._print(tr(event.text), "yellow" if event.level == "warning" else "")
+        elif isinstance(event, FileFinished) and event.error is not None:
+            path, reason = words.clean(event.path), tr(event.error.message)
+            self._print(tr(T("failed: {path}: {reason}", path=path, reason=reason)), "red")
+
+    def _print(self, line: str, style: str) -> None:
+        # Outside the lock: printing redraws the bars, which takes it.
+        self._console.print(RichText(words.clean(line), style=style), soft_wrap=True)
+
+    def render(self) -> RenderableType:
+        """The region as it is now."""
+        with self._lock:
+            if not self._board.command:
+                return RichText("")
+            return Group(*self._parts())
+
+    def _parts(self) -> Iterator[RenderableType]:
+        board = self._board
+        yield self._headline()
+        table = Table.grid(padding=(0, 1))
+        # A fixed order of columns, so that the eye finds the speed where it was.
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=self._path_columns)
+        for _ in range(5):
+            table.add_column(no_wrap=True, justify="right")
+        if board.total_bytes:
+            table.add_row(*self._overall())
+        files = list(board.active.values())
+        for file in files[: self._workers]:
+            table.add_row(*self._file(file))
+        yield table
+        for pause in board.waits[:2]:
+            yield RichText(phrases.wait(pause), style="yellow", overflow="ellipsis", no_wrap=True)
+
+    @property
+    def _path_columns(self) -> int:
+        return min(_PATH_COLUMNS, max(12, self._console.width - 52))
+
+    @property
+    def _bar_width(self) -> int:
+        return _BAR_WIDTH if self._console.width >= _NARROW_COLUMNS else 8
+
+    def _headline(self) -> RichText:
+        board = self._board
+        elapsed = words.duration(max(0.0, board.clock() - board.started))
+        parts = [phrases.step(board.step)] if board.step else []
+        if board.total_files:
+            count = T("{done}/{total} files", done=board.finished_files, total=board.total_files)
+            parts.append(tr(count))
+        if board.commits:
+            parts.append(tr(T("{count} commits", count=board.commits)))
+        if board.failed_files:
+            parts.append(tr(T("{count} failed", count=board.failed_files)))
+        return RichText(" · ".join([*parts, elapsed]), overflow="ellipsis", no_wrap=True)
+
+    def _overall(self) -> list[RenderableType]:
+        board = self._board
+        done = board.done_bytes
+        total = max(board.total_bytes, done)
+        return [
+            RichText(tr(T("in all")), style="bold"),
+            self._bar(board.percent, "green"),
+            RichText(f"{board.percent} %", style="bold"),
+            RichText(f"{words.size(done)}/{words.size(total)}"),
+            RichText(words.speed(board.meter.bytes_per_second())),
+            RichText(_eta(board.eta_seconds)),
+        ]
+
+    def _file(self, file: ActiveFile) -> list[RenderableType]:
+        speed = file.meter.bytes_per_second()
+        left = file.size_bytes - file.done_bytes
+        return [
+            RichText(_tail(words.clean(file.path), self._path_columns)),
+            self._bar(file.percent, "cyan"),
+            RichText(f"{file.percent} %"),
+            RichText(f"{words.size(file.done_bytes)}/{words.size(file.size_bytes)}"),
+            RichText(words.speed(speed)),
+            RichText(_eta(left / speed if speed > 0 and left > 0 else None)),
+        ]
+
+    def _bar(self, percent: int, style: str) -> ProgressBar:
+        return ProgressBar(100, percent, width=self._bar_width, complete_style=style)
+
+
+def _eta(seconds: float | None) -> str:
+    return "" if seconds is None else tr(T("{left} left", left=words.duration(seconds)))
+
+
+def _tail(path: str, columns: int) -> str:
+    """The end of a long path says more than its beginning."""
+    return path if len(path) <= columns else "…" + path[1 - columns :]
