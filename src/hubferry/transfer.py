@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from hubferry.committing import Tally
 from hubferry.control import call
-from hubferry.delivery import Delivery, Tally
+from hubferry.delivery import Delivery
 from hubferry.errors import (
     CancelledError,
     ConflictError,
