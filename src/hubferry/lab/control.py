@@ -63,7 +63,6 @@ def ready_line(lab: Lab) -> dict[str, Any]:
         **{
             f"{side.name}_{key}": value
             for side in (lab.hf, lab.ms)
-            if f"{side.name}.api" in lab.origins
             for key, value in {
                 "endpoint": side.endpoint,
                 "token": side.token,

@@ -18,11 +18,10 @@ Tokens: ``lab.hf.token`` (may write and delete), ``.write_token`` (may not delet
 from __future__ import annotations
 
 import asyncio
-import importlib
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -36,10 +35,13 @@ from hubferry.lab.config import LabConfig
 from hubferry.lab.control import build_control_app
 from hubferry.lab.counters import Counters
 from hubferry.lab.faults import Faults, Shape
+from hubferry.lab.huggingface import build_hf_app
+from hubferry.lab.modelscope import build_ms_app
 from hubferry.lab.policy import hf_keeps_by_pointer, ms_keeps_by_pointer
 from hubferry.lab.repos import RepoStore
 from hubferry.lab.signing import Signer
 from hubferry.lab.wire import Routes
+from hubferry.lab.xet import build_xet_app
 
 USER = "lab-user"
 ORGS = ("your-org", "microsoft", "lab-org")
@@ -162,7 +164,7 @@ class Lab:
 
     def _build(self) -> list[Routes]:
         found: list[Routes] = []
-        for build in _builders():
+        for build in (build_control_app, build_hf_app, build_ms_app, build_xet_app):
             found += build(self)
         return found
 
@@ -195,25 +197,14 @@ class Lab:
     async def _close_all(self) -> None:
         for server in self._servers:
             server.close()
+        await _next_rounds()
         for runner in self._runners:
             await runner.cleanup()
+        await self._loop.shutdown_asyncgens()
+        await _next_rounds()
 
 
-Builder = Callable[[Lab], list[Routes]]
-
-
-def _builders() -> list[Builder]:
-    builders: list[Builder] = [build_control_app]
-    for module, name in (
-        ("modelscope", "build_ms_app"),
-        ("huggingface", "build_hf_app"),
-        ("xet", "build_xet_app"),
-    ):
-        try:
-            found = importlib.import_module(f"hubferry.lab.{module}")
-        except ModuleNotFoundError as exc:
-            if exc.name != f"hubferry.lab.{module}":
-                raise
-            continue
-        builders.append(getattr(found, name))
-    return builders
+async def _next_rounds() -> None:
+    """Let the loop finish what it has begun: accepting sockets, giving back closed ones."""
+    for _ in range(3):
+        await asyncio.sleep(0)
