@@ -75,24 +75,44 @@ def _words(text: str) -> frozenset[str]:
 _STRUCTURE, _CLAIM, _CONFIG, _FALLBACK, _NAME, _HINT = 6, 4, 4, 3, 2, 1
 
 PIPELINE_TAGS: Mapping[Family, frozenset[str]] = {
-    Family.LANGUAGE: _words("""text-generation text2text-generation fill-mask text-classification
-        token-classification question-answering summarization translation
-        zero-shot-classification table-question-answering multiple-choice chat"""),
+    Family.LANGUAGE: _words(
+        """
+        text-generation text2text-generation fill-mask text-classification token-classification
+        question-answering summarization translation zero-shot-classification
+        table-question-answering multiple-choice chat
+        """
+    ),
     Family.DIALOGUE: _words("conversational chat"),
     Family.EMBEDDING: _words("sentence-similarity sentence-embedding"),
     Family.RERANKING: _words("text-ranking"),
-    Family.VISION: _words("""image-classification object-detection image-segmentation depth-estimation
+    Family.VISION: _words(
+        """
+        image-classification object-detection image-segmentation depth-estimation
         image-feature-extraction zero-shot-image-classification zero-shot-object-detection
-        mask-generation keypoint-detection video-classification image-to-image"""),
-    Family.MULTIMODAL: _words("""image-to-text image-text-to-text visual-question-answering any-to-any
+        mask-generation keypoint-detection video-classification image-to-image
+        """
+    ),
+    Family.MULTIMODAL: _words(
+        """
+        image-to-text image-text-to-text visual-question-answering any-to-any
         document-question-answering video-text-to-text audio-text-to-text image-captioning
         visual-document-retrieval zero-shot-image-classification multi-modal-embedding
-        image-text-to-image image-text-to-video"""),
-    Family.DIFFUSION: _words("""text-to-image text-to-image-synthesis text-to-video text-to-video-synthesis
-        image-to-video unconditional-image-generation text-to-3d image-to-3d
-        image-text-to-image image-text-to-video"""),
-    Family.SPEECH: _words("""automatic-speech-recognition auto-speech-recognition text-to-speech text-to-audio
-        audio-to-audio audio-classification voice-activity-detection"""),
+        image-text-to-image image-text-to-video
+        """
+    ),
+    Family.DIFFUSION: _words(
+        """
+        text-to-image text-to-image-synthesis text-to-video text-to-video-synthesis image-to-video
+        unconditional-image-generation text-to-3d image-to-3d image-text-to-image
+        image-text-to-video
+        """
+    ),
+    Family.SPEECH: _words(
+        """
+        automatic-speech-recognition auto-speech-recognition text-to-speech text-to-audio
+        audio-to-audio audio-classification voice-activity-detection
+        """
+    ),
     Family.TABULAR: _words("tabular-classification tabular-regression time-series-forecasting"),
     Family.CONTROL: _words("reinforcement-learning robotics"),
 }
@@ -124,40 +144,56 @@ LIBRARIES: Mapping[Family, frozenset[str]] = {
 }
 
 MODEL_TYPES: Mapping[Family, frozenset[str]] = {
-    Family.LANGUAGE: _words("""albert bart baichuan bert bert-generation big_bird bigbird_pegasus bloom camembert
-        canine chatglm cohere cohere2 convbert ctrl dbrx deberta deberta-v2 deepseek deepseek_v2
+    Family.LANGUAGE: _words(
+        """
+        albert bart baichuan bert bert-generation big_bird bigbird_pegasus bloom camembert canine
+        chatglm cohere cohere2 convbert ctrl dbrx deberta deberta-v2 deepseek deepseek_v2
         deepseek_v3 distilbert electra ernie esm falcon falcon_mamba flaubert fnet funnel gemma
-        gemma2 gemma3_text glm glm4 glm4_moe gpt2 gpt_neo gpt_neox gpt_oss gptj granite
-        granitemoe hunyuan internlm internlm2 internlm3 jamba led llama longformer longt5 luke
-        m2m_100 mamba mamba2 marian mbart megatron-bert minicpm ministral mistral mixtral
-        mobilebert modernbert mpnet mpt mt5 mvp nezha nllb-moe nystromformer olmo olmo2 olmoe
-        openai-gpt opt pegasus persimmon phi phi3 phimoe plbart prophetnet qwen qwen2 qwen2_moe
-        qwen3 qwen3_moe qwen3_next recurrent_gemma reformer rembert roberta roformer rwkv
-        seed_oss smollm3 squeezebert stablelm switch_transformers t5 umt5 xglm xlm xlm-roberta
-        xlm-roberta-xl xlnet xmod yoso"""),
+        gemma2 gemma3_text glm glm4 glm4_moe gpt2 gpt_neo gpt_neox gpt_oss gptj granite granitemoe
+        hunyuan internlm internlm2 internlm3 jamba led llama longformer longt5 luke m2m_100 mamba
+        mamba2 marian mbart megatron-bert minicpm ministral mistral mixtral mobilebert modernbert
+        mpnet mpt mt5 mvp nezha nllb-moe nystromformer olmo olmo2 olmoe openai-gpt opt pegasus
+        persimmon phi phi3 phimoe plbart prophetnet qwen qwen2 qwen2_moe qwen3 qwen3_moe
+        qwen3_next recurrent_gemma reformer rembert roberta roformer rwkv seed_oss smollm3
+        squeezebert stablelm switch_transformers t5 umt5 xglm xlm xlm-roberta xlm-roberta-xl xlnet
+        xmod yoso
+        """
+    ),
     Family.DIALOGUE: _words("blenderbot blenderbot-small chatglm"),
     Family.CODE: _words("codegen codeshell gpt_bigcode starcoder2 plbart codesage"),
-    Family.VISION: _words("""beit bit clip conditional_detr convnext convnextv2 cvt d_fine data2vec-vision
+    Family.VISION: _words(
+        """
+        beit bit clip conditional_detr convnext convnextv2 cvt d_fine data2vec-vision
         deformable_detr deit depth_anything detr dinat dinov2 dinov2_with_registers dinov3_vit
         dinov3_convnext dpt efficientformer efficientnet focalnet glpn hiera ijepa imagegpt levit
         mask2former maskformer mobilenet_v1 mobilenet_v2 mobilevit mobilevitv2 nat oneformer
         owlvit owlv2 poolformer pvt regnet resnet rt_detr rt_detr_v2 sam sam2 segformer seggpt
         siglip siglip2 superpoint swiftformer swin swin2sr swinv2 table-transformer timm_backbone
         timm_wrapper timesformer upernet van videomae vit vit_hybrid vit_mae vit_msn vitdet
-        vitmatte vitpose vivit yolos zoedepth"""),
-    Family.MULTIMODAL: _words("""align altclip aria aya_vision blip blip-2 bridgetower chameleon chinese_clip clip
-        clipseg colpali colqwen2 deepseek_vl_v2 donut-swin emu3 flava florence2 fuyu gemma3
-        gemma3n git glm4v glm4v_moe got_ocr2 grounding-dino groupvit idefics idefics2 idefics3
-        instructblip internvl internvl_chat janus kosmos-2 layoutlm layoutlmv2 layoutlmv3 lilt
-        llama4 llava llava_next llava_onevision lxmert markuplm minicpmo minicpmv mistral3 mllama
-        molmo nougat ovis paligemma phi3_v phi4mm pix2struct pixtral qwen2_5_omni qwen2_5_vl
-        qwen2_vl qwen3_omni_moe qwen3_vl qwen3_vl_moe siglip siglip2 smolvlm tvlt udop video_llava
-        vilt vipllava vision-encoder-decoder vision-text-dual-encoder visual_bert x_clip"""),
-    Family.SPEECH: _words("""audio-spectrogram-transformer bark clap csm dac data2vec-audio dia encodec
+        vitmatte vitpose vivit yolos zoedepth
+        """
+    ),
+    Family.MULTIMODAL: _words(
+        """
+        align altclip aria aya_vision blip blip-2 bridgetower chameleon chinese_clip clip clipseg
+        colpali colqwen2 deepseek_vl_v2 donut-swin emu3 flava florence2 fuyu gemma3 gemma3n git
+        glm4v glm4v_moe got_ocr2 grounding-dino groupvit idefics idefics2 idefics3 instructblip
+        internvl internvl_chat janus kosmos-2 layoutlm layoutlmv2 layoutlmv3 lilt llama4 llava
+        llava_next llava_onevision lxmert markuplm minicpmo minicpmv mistral3 mllama molmo nougat
+        ovis paligemma phi3_v phi4mm pix2struct pixtral qwen2_5_omni qwen2_5_vl qwen2_vl
+        qwen3_omni_moe qwen3_vl qwen3_vl_moe siglip siglip2 smolvlm tvlt udop video_llava vilt
+        vipllava vision-encoder-decoder vision-text-dual-encoder visual_bert x_clip
+        """
+    ),
+    Family.SPEECH: _words(
+        """
+        audio-spectrogram-transformer bark clap csm dac data2vec-audio dia encodec
         fastspeech2_conformer granite_speech higgs_audio hubert kyutai_speech_to_text mctct mimi
-        moonshine musicgen musicgen_melody parakeet_ctc pop2piano qwen2_audio seamless_m4t seamless_m4t_v2
-        sew sew-d speech-encoder-decoder speech_to_text speecht5 unispeech unispeech-sat univnet
-        vits voxtral wav2vec2 wav2vec2-bert wav2vec2-conformer wavlm whisper"""),
+        moonshine musicgen musicgen_melody parakeet_ctc pop2piano qwen2_audio seamless_m4t
+        seamless_m4t_v2 sew sew-d speech-encoder-decoder speech_to_text speecht5 unispeech
+        unispeech-sat univnet vits voxtral wav2vec2 wav2vec2-bert wav2vec2-conformer wavlm whisper
+        """
+    ),
     Family.TABULAR: _words(
         "autoformer informer patchtst patchtsmixer tapas time_series_transformer timesfm"
     ),

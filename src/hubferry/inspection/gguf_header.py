@@ -23,6 +23,8 @@ _SCALARS[12] = "d"
 _INTEGER_TYPES = frozenset({0, 1, 2, 3, 4, 5, 10, 11})
 _MAX_DIMS = 8
 _MAX_TENSORS = 200_000
+_MIN_TENSOR_BYTES = 24
+"""Of the tensor table: name length, dimension count, type and offset, all else empty."""
 _MAX_NESTING = 4
 _DEFAULT_ALIGNMENT = 32
 
@@ -106,6 +108,10 @@ def read_gguf(reader: RangeReader, entry: FileEntry, hints: ArrayHints) -> GgufS
         raise BrokenContentError(T("it is not a GGUF file"))
     _read_version(cursor)
     tensor_count, pair_count = cursor.number("Q"), cursor.number("Q")
+    if tensor_count * _MIN_TENSOR_BYTES > entry.size_bytes:
+        raise BrokenContentError(
+            T("its header claims {count} tensors, which cannot be", count=tensor_count)
+        )
     metadata = _read_metadata(cursor, pair_count, tensor_count, hints)
     if tensor_count > _MAX_TENSORS:
         raise NotCheckedError(T("its header claims {count} tensors", count=tensor_count))

@@ -70,7 +70,7 @@ def inspect_repo(
 
     Reads at most 50 MB, or 0.01 % of the repository where that is more. What
     the budget, a cap or the hub kept from being checked is a warning in the
-    report. Memory: one header at a time, under about 300 MB for a hostile one.
+    report. Memory: one header at a time, under about 200 MB for a hostile one.
 
     Raises:
         CopyError: the hub is down or limits us, after all tries.

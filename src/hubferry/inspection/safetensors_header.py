@@ -92,8 +92,6 @@ def parse_header(header: bytes, data_bytes: int) -> TensorSummary:
     Raises:
         BrokenContentError, NotCheckedError: as :func:`read_safetensors`.
     """
-    if not header.startswith(b"{"):
-        raise BrokenContentError(T("its header is not a safetensors header"))
     content = load_object(header, is_strict=True)
     _check_metadata(content.pop("__metadata__", None))
     spans: list[tuple[int, int, str]] = []
