@@ -23,6 +23,7 @@ from hubferry.control import CancelToken, Patience, WaitBudget, call
 from hubferry.engines import make_engine
 from hubferry.errors import ConflictError, CopyError, Side, UsageError
 from hubferry.events import Observer, RunStarted, Waiting, silent
+from hubferry.guards import Confirm
 from hubferry.hubs import HUBS, Connection, FullHub
 from hubferry.inspection.inspect import inspect_repo
 from hubferry.inspection.report import InspectReport
@@ -36,7 +37,7 @@ from hubferry.plan import Policy
 from hubferry.savedplan import load_plan, save_plan
 from hubferry.survey import Tools, resolve_and_list
 from hubferry.text import T, Text
-from hubferry.transfer import Confirm, Job, copy_repo, plan_repo
+from hubferry.transfer import Job, copy_repo, plan_repo
 from hubferry.verify import Level, verify_repo
 
 __all__ = [

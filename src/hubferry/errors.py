@@ -115,6 +115,14 @@ class RefusedError(ConflictError):
     default_headline = "The target cannot take this"
 
 
+class RefusedPathError(RefusedError):
+    """One path may not be written; the rest of the repository goes on."""
+
+    code = "refused_path"
+    exit_code = ExitCode.PARTIAL
+    default_headline = "A path cannot be copied"
+
+
 class HubError(CopyError):
     """A hub said no."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hubferry.compare import Difference
 from hubferry.errors import CopyError, ExitCode
 from hubferry.model import Access, Address, Identity, RepoInfo
-from hubferry.plan import Difference, Plan
+from hubferry.plan import Plan
 from hubferry.text import Text
 
 

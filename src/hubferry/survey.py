@@ -18,14 +18,16 @@ from hubferry.events import Listed, Note, Observer, Resolved, StepStarted
 from hubferry.hubs.base import Hub, SourceHub, TargetHub
 from hubferry.ledger import Ledger
 from hubferry.model import (
+    Access,
     Address,
+    Blob,
     FileEntry,
     GitOid,
     Listing,
     RepoInfo,
     Sha256,
 )
-from hubferry.plan import Action, KnownDigests, Plan, Policy, make_plan
+from hubferry.plan import Action, KnownDigests, Plan, Policy, listing_digest, make_plan
 from hubferry.stream import Content, Expected, OpenAt, digest_stream, read_content
 from hubferry.text import T
 
@@ -210,6 +212,52 @@ def draw_plan(found: Survey, tools: Tools, policy: Policy) -> Plan:
         own_files=traits.own_files,
         inline_limit_bytes=traits.commit_max_inline_bytes,
     )
+
+
+def stored_blobs(plan: Plan, found: Survey, tools: Tools) -> set[Sha256]:
+    """Which of the plan's blobs the target holds already; asks in batches.
+
+    Empty while the target's repository does not exist: there is nobody to ask.
+    """
+    if not found.target_exists:
+        return set()
+    wanted = plan.blobs(Action.UPLOAD)
+    size = tools.target.traits.blob_query_size
+    batches = (wanted[start : start + size] for start in range(0, len(wanted), size))
+
+    def ask(batch: Sequence[Blob]) -> set[Sha256]:
+        missing = call(
+            tools.patience(Side.TARGET), lambda: tools.target.missing_blobs(found.target, batch)
+        )
+        return {blob.sha256 for blob in batch if blob.sha256 not in missing}
+
+    stored: set[Sha256] = set()
+    for outcome in tools.engine.run(batches, ask, tools.cancel):
+        if isinstance(outcome.error, CopyError):
+            repo = str(found.target.repo)
+            raise outcome.error.at(side=Side.TARGET, step="plan", repo=repo)
+        if outcome.error is not None:
+            raise outcome.error
+        stored |= outcome.result or set()
+    tools.cancel.check()
+    return stored
+
+
+def head_of(found: Survey, tools: Tools) -> str:
+    """What names the target's present state: its commit, else a digest of its listing."""
+    if tools.target.traits.tells_head and found.target.commit:
+        return found.target.commit
+    return listing_digest(found.target_listing)
+
+
+def ask_write_access(found: Survey, tools: Tools) -> Access:
+    """Whether the token may write to the target, as far as asking tells."""
+    target = tools.target
+    try:
+        return call(tools.patience(Side.TARGET), lambda: target.write_access(found.target.repo))
+    except CopyError as error:
+        repo = str(found.target.repo)
+        raise error.at(side=Side.TARGET, step="plan", repo=repo) from error.__cause__
 
 
 def learn_digests(found: Survey, plan: Plan, tools: Tools) -> list[CopyError]:

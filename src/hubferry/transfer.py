@@ -10,51 +10,53 @@ plans and finds less to do.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubferry.committing import Tally
+from hubferry.compare import Difference, compare_listings
 from hubferry.control import call
 from hubferry.delivery import Delivery
 from hubferry.errors import (
     CancelledError,
-    ConflictError,
     CopyError,
     IntegrityError,
-    RefusedError,
     Side,
     UncheckedError,
 )
 from hubferry.events import Note, Planned, StepStarted, Verified
-from hubferry.model import Access, Address, Blob, Sha256
+from hubferry.guards import (
+    Confirm,
+    guard_audience,
+    guard_conflicts,
+    guard_deletions,
+    guard_moved,
+    guard_preflight,
+    refused_paths,
+)
+from hubferry.model import Address
 from hubferry.outcome import ErrorRecord, PlanReport, RepoRef, RunReport
 from hubferry.plan import (
     Action,
-    Difference,
-    OnConflict,
     Plan,
-    PlanEntry,
     Policy,
-    compare_listings,
-    deletion_limit,
     group_for_commits,
-    listing_digest,
     settle_blobs,
 )
-from hubferry.preflight import preflight, visibility_for, widens_audience
+from hubferry.preflight import preflight, visibility_for
 from hubferry.survey import (
     Survey,
     Tools,
+    ask_write_access,
     draw_plan,
+    head_of,
     learn_digests,
     list_pinned,
     look_closer,
+    stored_blobs,
     survey,
 )
 from hubferry.text import T
-
-Confirm = Callable[[Sequence[PlanEntry]], bool]
-"""Asked once, before any write, whether these files may be deleted."""
 
 VERIFY_PAUSES_SECONDS = (1.0, 2.0, 4.0)
 """A listing may lag behind a commit for a moment; it is asked again this often."""
@@ -129,7 +131,7 @@ class _Run:
         report.source = RepoRef.of(job.source, found.source)
         report.target = RepoRef.of(job.target, found.target)
         report.target_url = found.target.web_url
-        _refuse_if_moved(job, found, self.tools)
+        guard_moved(found, self.tools, job.pinned_commit, job.pinned_head)
 
     def learn(self) -> None:
         """Read what cannot be compared otherwise."""
@@ -157,79 +159,20 @@ class _Run:
 
     def guard(self) -> None:
         """Stop before the first write where a rule says so."""
-        found, policy = self._survey, self.job.policy
-        for entry in self.drawn.of(Action.REFUSED):
-            self.fail(
-                RefusedError(
-                    entry.reason,
-                    side=Side.TARGET,
-                    step="plan",
-                    repo=str(found.target.repo),
-                    path=entry.path,
-                    hint=T("rename it at the source, or leave it out with --exclude"),
-                )
-            )
-        _guard_conflicts(self.drawn, policy, found)
-        if not self.drawn.writes:
+        found, policy, plan = self._survey, self.job.policy, self.drawn
+        for error in refused_paths(plan, found):
+            self.fail(error)
+        guard_conflicts(plan, policy, found)
+        guard_audience(plan, policy, found)
+        if not plan.writes:
             return
-        access = self._write_access()
-        findings = preflight(found, self.drawn, policy, self.tools.target.traits, access)
+        access = ask_write_access(found, self.tools)
+        findings = preflight(found, plan, policy, self.tools.target.traits, access)
+        guard_preflight(findings, found)
         for item in findings.advice:
-            if item.level == "refused":
-                raise RefusedError(
-                    item.text,
-                    side=Side.TARGET,
-                    step="plan",
-                    repo=str(found.target.repo),
-                    path=item.path,
-                    hint=T("nothing was written; `hubferry plan` shows everything in the way"),
-                )
             if item.level == "warning" and item.path is None:
                 self.tools.observe(Note("warning", item.text))
-        self._guard_deletions()
-
-    def _write_access(self) -> Access:
-        target = self.tools.target
-        try:
-            access = call(
-                self.tools.patience(Side.TARGET),
-                lambda: target.write_access(self._survey.target.repo),
-            )
-        except CopyError as error:
-            repo = str(self._survey.target.repo)
-            raise error.at(side=Side.TARGET, step="plan", repo=repo) from error.__cause__
-        return access
-
-    def _guard_deletions(self) -> None:
-        deletions = self.drawn.of(Action.DELETE)
-        if not deletions:
-            return
-        found, policy = self._survey, self.job.policy
-        where = {"side": Side.TARGET, "step": "plan", "repo": str(found.target.repo)}
-        for listing in (found.source_listing, found.target_listing):
-            if listing.doubtful_folders or listing.refused:
-                raise ConflictError(
-                    T("{repo} cannot be listed in full, so nothing is deleted", repo=listing.repo),
-                    hint=T("`hubferry copy` brings the files over without deleting any"),
-                    **where,  # type: ignore[arg-type]
-                )
-        limit = deletion_limit(policy, len(found.target_listing.entries))
-        if len(deletions) > limit:
-            raise ConflictError(
-                T(
-                    "{count} files would be deleted, more than the {limit} allowed",
-                    count=len(deletions),
-                    limit=limit,
-                ),
-                hint=T("look at `hubferry plan --mirror`, then raise --max-delete if it is right"),
-                **where,  # type: ignore[arg-type]
-            )
-        if not self.confirm(deletions):
-            raise ConflictError(
-                T("{count} files would be deleted, and nobody agreed", count=len(deletions)),
-                hint=T("add --yes to agree without being asked"),
-                **where,  # type: ignore[arg-type]
-            )
+        guard_deletions(plan, policy, found, self.confirm)
 
     def prepare(self) -> None:
         """Create the target if need be, and note its state before the first change."""
@@ -305,8 +248,6 @@ class _Run:
 
     def verify(self) -> None:
         """Ask the target for its own listing and compare; nothing else counts as verified."""
-        if self.report.errors:
-            return
         self.tools.observe(StepStarted("verify"))
         differences = self._remaining_differences()
         wrong = [d for d in differences if d.kind in {"missing", "differs"}]
@@ -322,7 +263,8 @@ class _Run:
 
     def _judge(self, wrong: Sequence[Difference], unchecked: Sequence[Difference]) -> None:
         repo = str(self._survey.target.repo)
-        skipped = {entry.path for entry in self.drawn.of(Action.CONFLICT)}
+        had_errors = bool(self.report.errors)
+        skipped = self._left_alone()
         wrong = [difference for difference in wrong if difference.path not in skipped]
         for difference in wrong:
             self.fail(
@@ -349,7 +291,7 @@ class _Run:
                     hint=T("`hubferry verify --level full` reads them back"),
                 )
             )
-        self.report.verified = not wrong and not unchecked and not skipped
+        self.report.verified = not (wrong or unchecked or skipped or had_errors)
 
     def _remaining_differences(self) -> list[Difference]:
         """Compare; a listing that lags behind the last commit gets a moment."""
@@ -360,7 +302,7 @@ class _Run:
             differences = compare_listings(
                 found.source_listing, found.target_listing, found.known, policy
             )
-            skipped = {entry.path for entry in self.drawn.of(Action.CONFLICT)}
+            skipped = self._left_alone()
             is_done = not any(
                 d.kind in {"missing", "differs"} and d.path not in skipped for d in differences
             )
@@ -368,6 +310,11 @@ class _Run:
                 break
             tools.cancel.sleep(pause)
         return differences
+
+    def _left_alone(self) -> set[str]:
+        """Paths that are not at the target, and are reported as such already."""
+        conflicts = {entry.path for entry in self.drawn.of(Action.CONFLICT, Action.READ)}
+        return conflicts | set(self.tally.failures)
 
     def _list_target_again(self) -> None:
         found, tools = self._survey, self.tools
@@ -411,84 +358,6 @@ class _Run:
         report.bytes.reused = sum(sizes.get(path, 0) for path in reused)
 
 
-def stored_blobs(plan: Plan, found: Survey, tools: Tools) -> set[Sha256]:
-    """Which of the plan's blobs the target holds already; asks in batches.
-
-    Empty while the target's repository does not exist: there is nobody to ask.
-    """
-    if not found.target_exists:
-        return set()
-    wanted = plan.blobs(Action.UPLOAD)
-    size = tools.target.traits.blob_query_size
-    batches = [wanted[start : start + size] for start in range(0, len(wanted), size)]
-
-    def ask(batch: Sequence[Blob]) -> set[Sha256]:
-        missing = call(
-            tools.patience(Side.TARGET), lambda: tools.target.missing_blobs(found.target, batch)
-        )
-        return {blob.sha256 for blob in batch if blob.sha256 not in missing}
-
-    stored: set[Sha256] = set()
-    for outcome in tools.engine.run(batches, ask, tools.cancel):
-        if isinstance(outcome.error, CopyError):
-            repo = str(found.target.repo)
-            raise outcome.error.at(side=Side.TARGET, step="plan", repo=repo)
-        if outcome.error is not None:
-            raise outcome.error
-        stored |= outcome.result or set()
-    tools.cancel.check()
-    return stored
-
-
-def head_of(found: Survey, tools: Tools) -> str:
-    """What names the target's present state: its commit, else a digest of its listing."""
-    if tools.target.traits.tells_head and found.target.commit:
-        return found.target.commit
-    return listing_digest(found.target_listing)
-
-
-def _refuse_if_moved(job: Job, found: Survey, tools: Tools) -> None:
-    """Of a saved plan: neither end may have moved since."""
-    if job.pinned_commit is not None and found.source.commit != job.pinned_commit:
-        side, repo, then = Side.SOURCE, found.source.repo, job.pinned_commit
-        now: object = found.source.commit
-    elif job.pinned_head is not None and head_of(found, tools) != job.pinned_head:
-        side, repo, then = Side.TARGET, found.target.repo, job.pinned_head
-        now = head_of(found, tools)
-    else:
-        return
-    raise ConflictError(
-        T(
-            "{repo} moved since the plan was made: it was {then}, it is {now}",
-            repo=repo,
-            then=then,
-            now=now,
-        ),
-        side=side,
-        step="plan",
-        repo=str(repo),
-        hint=T("make a new plan, or use --force to carry out what is needed now"),
-    )
-
-
-def _guard_conflicts(plan: Plan, policy: Policy, found: Survey) -> None:
-    where = {"side": Side.TARGET, "step": "plan", "repo": str(found.target.repo)}
-    conflicts = plan.of(Action.CONFLICT)
-    if conflicts and policy.on_conflict is OnConflict.FAIL:
-        raise ConflictError(
-            T("{count} files differ at the target", count=len(conflicts)),
-            path=conflicts[0].path,
-            hint=T("--on-conflict overwrite replaces them, --on-conflict skip leaves them"),
-            **where,  # type: ignore[arg-type]
-        )
-    if plan.writes and widens_audience(found, policy):
-        raise ConflictError(
-            T("the target is public, the source is not; nothing was written"),
-            hint=T("make the target private, or say --public if everyone may read it"),
-            **where,  # type: ignore[arg-type]
-        )
-
-
 def plan_repo(job: Job, tools: Tools) -> PlanReport:
     """The plan of a copy and its preflight; writes nothing anywhere.
 
@@ -501,7 +370,7 @@ def plan_repo(job: Job, tools: Tools) -> PlanReport:
     found, policy, traits = run._survey, job.policy, tools.target.traits
     plan = draw_plan(found, tools, policy)
     drawn = settle_blobs(plan, stored_blobs(plan, found, tools))
-    access = run._write_access()
+    access = ask_write_access(found, tools)
     groups = group_for_commits(
         drawn.writes, traits.commit_max_changes, traits.commit_max_inline_bytes
     )

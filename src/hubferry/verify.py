@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hubferry.compare import Difference, compare_listings
 from hubferry.control import call
 from hubferry.errors import CopyError, IntegrityError, NotFoundError, Side, UncheckedError
 from hubferry.events import FileFinished, FileStarted, StepStarted, Verified
 from hubferry.hubs.base import SourceHub
 from hubferry.model import FileEntry, RepoInfo
 from hubferry.outcome import ErrorRecord, RepoRef, RunReport
-from hubferry.plan import Difference, compare_listings
 from hubferry.stream import Expected, ResumingReader, digest_stream
 from hubferry.survey import Survey, Tools, draw_plan, learn_digests, opener, survey
 from hubferry.text import T

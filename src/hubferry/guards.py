@@ -1,0 +1,157 @@
+"""Reasons to stop before the first write; each names what to do about it.
+
+All of these look at what is known and raise, or do nothing. None asks a hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hubferry.errors import ConflictError, CopyError, RefusedError, RefusedPathError, Side
+from hubferry.outcome import Preflight
+from hubferry.plan import Action, OnConflict, Plan, PlanEntry, Policy, deletion_limit
+from hubferry.preflight import widens_audience
+from hubferry.survey import Survey, Tools, head_of
+from hubferry.text import T
+
+Confirm = Callable[[Sequence[PlanEntry]], bool]
+"""Asked once, before any write, whether these files may be deleted."""
+
+
+def refused_paths(plan: Plan, found: Survey) -> list[CopyError]:
+    """One error for each path that may not be written; the others go on."""
+    return [
+        RefusedPathError(
+            entry.reason,
+            side=Side.TARGET,
+            step="plan",
+            repo=str(found.target.repo),
+            path=entry.path,
+            hint=T("rename it at the source, or leave it out with --exclude"),
+        )
+        for entry in plan.of(Action.REFUSED)
+    ]
+
+
+def guard_moved(
+    found: Survey, tools: Tools, pinned_commit: str | None, pinned_head: str | None
+) -> None:
+    """Of a saved plan: neither end may have moved since.
+
+    Raises:
+        ConflictError: one did.
+    """
+    head = head_of(found, tools) if found.target_exists else None
+    ends = (
+        (Side.SOURCE, found.source.repo, pinned_commit, found.source.commit),
+        (Side.TARGET, found.target.repo, pinned_head, head),
+    )
+    for side, repo, then, now in ends:
+        # A target that did not exist when the plan was made may exist by now only
+        # if somebody else made it, so None is compared as well.
+        if pinned_commit is not None and now != then:
+            raise ConflictError(
+                T(
+                    "{repo} moved since the plan was made: it was {then}, it is {now}",
+                    repo=repo,
+                    then=then or "-",
+                    now=now or "-",
+                ),
+                side=side,
+                step="plan",
+                repo=str(repo),
+                hint=T("make a new plan, or use --force to carry out what is needed now"),
+            )
+
+
+def guard_conflicts(plan: Plan, policy: Policy, found: Survey) -> None:
+    """With ``--on-conflict fail``, other content at the target stops everything.
+
+    Raises:
+        ConflictError: it does.
+    """
+    conflicts = plan.of(Action.CONFLICT)
+    if conflicts and policy.on_conflict is OnConflict.FAIL:
+        raise _stop(
+            ConflictError(
+                T("{count} files differ at the target", count=len(conflicts)),
+                path=conflicts[0].path,
+                hint=T("--on-conflict overwrite replaces them, --on-conflict skip leaves them"),
+            ),
+            found,
+        )
+
+
+def guard_audience(plan: Plan, policy: Policy, found: Survey) -> None:
+    """What few may read does not go where all may.
+
+    Raises:
+        ConflictError: the target is public, the source is not.
+    """
+    if plan.writes and widens_audience(found, policy):
+        raise _stop(
+            ConflictError(
+                T("the target is public, the source is not; nothing was written"),
+                hint=T("make the target private, or say --public if everyone may read it"),
+            ),
+            found,
+        )
+
+
+def guard_preflight(findings: Preflight, found: Survey) -> None:
+    """What the target is known to refuse is not tried.
+
+    Raises:
+        RefusedError: the first such finding.
+    """
+    for item in findings.advice:
+        if item.level == "refused":
+            hint = T("nothing was written; `hubferry plan` shows everything in the way")
+            raise _stop(RefusedError(item.text, path=item.path, hint=hint), found)
+
+
+def guard_deletions(plan: Plan, policy: Policy, found: Survey, confirm: Confirm) -> None:
+    """A mirror deletes only on whole listings, within its limit, and when somebody agreed.
+
+    Raises:
+        ConflictError: one of these does not hold.
+    """
+    deletions = plan.of(Action.DELETE)
+    if not deletions:
+        return
+    for listing in (found.source_listing, found.target_listing):
+        if listing.doubtful_folders or listing.refused:
+            raise _stop(
+                ConflictError(
+                    T("{repo} cannot be listed in full, so nothing is deleted", repo=listing.repo),
+                    hint=T("`hubferry copy` brings the files over without deleting any"),
+                ),
+                found,
+            )
+    limit = deletion_limit(policy, len(found.target_listing.entries))
+    if len(deletions) > limit:
+        raise _stop(
+            ConflictError(
+                T(
+                    "{count} files would be deleted, more than the {limit} allowed",
+                    count=len(deletions),
+                    limit=limit,
+                ),
+                hint=T(
+                    "look at `hubferry mirror --dry-run`, then raise --max-delete if it is right"
+                ),
+            ),
+            found,
+        )
+    if not confirm(deletions):
+        raise _stop(
+            ConflictError(
+                T("{count} files would be deleted, and nobody agreed", count=len(deletions)),
+                hint=T("add --yes to agree without being asked"),
+            ),
+            found,
+        )
+
+
+def _stop(error: CopyError, found: Survey) -> CopyError:
+    return error.at(side=Side.TARGET, step="plan", repo=str(found.target.repo))
