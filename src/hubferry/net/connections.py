@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import weakref
+from importlib.util import find_spec
 from typing import Any
 
 from urllib3 import PoolManager, ProxyManager
@@ -130,12 +131,11 @@ def _proxied(proxy: str, settings: dict[str, Any]) -> PoolManager:
 
 
 def _socks(proxy: str, settings: dict[str, Any]) -> PoolManager:
-    try:
+    if proxy.lower().startswith("socks") and find_spec("socks"):
         from urllib3.contrib.socks import SOCKSProxyManager
 
         return SOCKSProxyManager(proxy, **settings)
-    except (ImportError, ValueError):
-        raise UsageError(
-            T("cannot use this kind of proxy"),
-            hint=T("use an http:// proxy, or install PySocks for socks5:// proxies"),
-        ) from None
+    raise UsageError(
+        T("cannot use this kind of proxy"),
+        hint=T("use an http:// proxy, or install PySocks for socks5:// proxies"),
+    )

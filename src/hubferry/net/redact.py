@@ -38,7 +38,7 @@ _PATTERNS = (
     (re.compile(r"hf_[A-Za-z0-9]{20,}"), MASK),
     (
         re.compile(
-            r"""(authorization["']?\s*[:=]\s*b?["']?(?:(?:bearer|basic|token)\s+)?)[^\s"',;]+""",
+            r"""(authorization["']?\s*[:=]\s*(?:b(?=["']))?["']?(?:(?:bearer|basic|token)\s+)?)[^\s"',;]+""",
             re.IGNORECASE,
         ),
         rf"\g<1>{MASK}",

@@ -16,7 +16,7 @@ _KINDS = {"datasets": "dataset", "spaces": "space", "models": "model"}
 # Pages of a repository; the first five name a revision and maybe a path behind it.
 _PAGES_WITH_REVISION = frozenset({"tree", "blob", "resolve", "raw", "blame", "commits", "commit"})
 _OTHER_PAGES = frozenset({"discussions", "settings", "edit", "delete", "viewer", "community"})
-# One-segment pages of the site that are not one-segment models such as gpt2.
+# First segments of the site's own pages; nobody can own a repository under them.
 _SITE_PAGES = frozenset(
     {"api", "blog", "chat", "collections", "docs", "enterprise", "join", "learn", "login", "new"}
     | {"organizations", "papers", "posts", "pricing", "search", "settings", "tasks"}
@@ -48,12 +48,12 @@ def parse_link(link: str, endpoint: str | None = None) -> WebLink | None:
     kind = "model"
     if segments and segments[0] in _KINDS:
         kind = _KINDS[segments.pop(0)]
-    name, rest = _split_name(segments)
-    if not name or (kind == "model" and name in _SITE_PAGES):
+    if not segments or (kind == "model" and segments[0] in _SITE_PAGES):
         raise UsageError(
             T("this link does not lead to a repository"),
             hint=T("paste the address of the model's own page, or write hf://owner/name"),
         )
+    name, rest = _split_name(segments)
     revision, path = _split_revision(rest)
     return WebLink(kind, name.removesuffix(".git"), revision, path)
 

@@ -17,8 +17,9 @@ from urllib.parse import urlencode
 from hubferry.control import CancelToken, Patience, WaitObserver, call
 from hubferry.errors import CopyError, ProtocolError, UsageError
 from hubferry.hubs.base import BlobBody, ByteStream, HubTraits, Limit, UploadTicket
-from hubferry.hubs.huggingface import choices, lfs, wire
+from hubferry.hubs.huggingface import choices, lfs, official, wire
 from hubferry.hubs.huggingface.auth import default_endpoint, find_token
+from hubferry.hubs.huggingface.official import reading_answers
 from hubferry.hubs.huggingface.refusals import (
     ExistsError,
     GatedError,
@@ -101,11 +102,7 @@ class HuggingFaceHub:
         patience: Callable[[], Patience],
         on_wait: WaitObserver | None = None,
     ) -> None:
-        from huggingface_hub import constants
-
-        from hubferry.hubs.huggingface.official import make_api
-
-        if constants.HF_HUB_OFFLINE:
+        if official.is_offline():
             raise UsageError(T("HF_HUB_OFFLINE is set, so Hugging Face must not be asked"))
         self.endpoint = (endpoint or default_endpoint()).rstrip("/")
         self._origin = _checked_origin(self.endpoint)
@@ -117,7 +114,7 @@ class HuggingFaceHub:
             credentials=self._credentials(),
             map_refusal=self._read_refusal,
         )
-        self._api = make_api(self.endpoint, self._client)
+        self._api = official.make_api(self.endpoint, self._client)
         self._writer = Writer(self.endpoint, self._client)
 
     @property
@@ -151,7 +148,7 @@ class HuggingFaceHub:
         """One request: the commit of a revision and what the hub tells of the repo."""
         asked = revision or TRAITS.default_branch
         expand: Any = _MODEL_INFO if repo.repo_type is RepoType.MODEL else _INFO
-        with self._about(repo):
+        with self._about(repo), reading_answers(repo.name):
             found = self._api.repo_info(
                 repo.name, revision=asked, repo_type=repo.repo_type.value, expand=expand
             )
@@ -226,7 +223,7 @@ class HuggingFaceHub:
         """Whether the token may write; UNKNOWN for a repository that is not there yet."""
         if self._token is None:
             return Access.NO
-        with self._about(repo):
+        with self._about(repo), reading_answers(repo.name):
             return self._writer.access(self._api, repo)
 
     def must_inline(self, path: str) -> bool:
@@ -266,7 +263,7 @@ class HuggingFaceHub:
 
     def tag(self, info: RepoInfo, name: str) -> None:
         """Name the present head of ``info.revision``; fine if the tag exists."""
-        with self._about(info.repo), suppress(ExistsError):
+        with self._about(info.repo), suppress(ExistsError), reading_answers(info.repo.name):
             self._api.create_tag(
                 info.repo.name,
                 tag=name,
@@ -288,8 +285,6 @@ class HuggingFaceHub:
     @contextmanager
     def _about(self, repo: RepoId, path: str | None = None) -> Iterator[None]:
         """Errors from inside say which repository they are about, and what to do if gated."""
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
         try:
             yield
         except CopyError as error:
@@ -297,15 +292,6 @@ class HuggingFaceHub:
             if isinstance(error, GatedError):
                 error.hint = self._gated_hint(repo)
             raise
-        except HFValidationError:
-            raise UsageError(
-                T("{name} is not a repository name", name=repr(repo.name)), repo=str(repo)
-            ) from None
-        except (HfHubHTTPError, ValueError, KeyError, TypeError, AttributeError):
-            # The official client tripped over the answer; its text may hold the address.
-            raise ProtocolError(
-                T("Hugging Face sent an answer we cannot read"), repo=str(repo), path=path
-            ) from None
 
     def _gated_hint(self, repo: RepoId) -> Text:
         page = wire.web_url(self.endpoint, repo)

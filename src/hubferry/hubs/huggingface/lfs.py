@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hubferry.errors import HubError, ProtocolError, TooLargeError, UnavailableError
+from hubferry.errors import HubError, IntegrityError, ProtocolError, TooLargeError, UnavailableError
 from hubferry.hubs.huggingface.wire import at_endpoint
 from hubferry.model import AddBlob, AddInline, Blob, CommitChange, Sha256
 from hubferry.text import T
@@ -119,10 +119,14 @@ class Parts:
             length -= len(piece)
             yield piece
 
-    def drain(self) -> None:
-        """Let the source say its last word: its checks run at the end of its chunks."""
-        for _ in self._chunks:
-            pass
+    def finish(self) -> None:
+        """Let the source say its last word: its checks run at the end of its chunks.
+
+        Raises:
+            IntegrityError: it had more to give than the parts hold.
+        """
+        if len(self._rest) or next(self._chunks, None) is not None:
+            raise IntegrityError(T("the blob is longer than the upload that was asked for"))
 
 
 def commit_body(changes: Sequence[CommitChange], message: str, parent: str | None) -> bytes:

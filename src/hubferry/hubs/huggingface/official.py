@@ -13,18 +13,20 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
-from huggingface_hub import HfApi, set_client_factory
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub import HfApi, constants, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from hubferry import __version__
-from hubferry.errors import UnavailableError
+from hubferry.errors import ProtocolError, UnavailableError, UsageError
 from hubferry.net.http import HttpClient
 from hubferry.text import T
 
-__all__ = ["HFValidationError", "HfApi", "make_api"]
+__all__ = ["HfApi", "is_offline", "make_api", "reading_answers"]
 
 _MARK = "x-hubferry-client"
 _numbers = itertools.count(1)
@@ -49,6 +51,26 @@ def make_api(endpoint: str, client: HttpClient) -> HfApi:
         library_version=__version__,
         headers={_MARK: number},
     )
+
+
+def is_offline() -> bool:
+    """True if the user told the official client to stay off the network."""
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+@contextmanager
+def reading_answers(name: str) -> Iterator[None]:
+    """Turn what the official client raises over a name or an answer into our errors."""
+    try:
+        yield
+    except HFValidationError:
+        raise UsageError(T("{name} is not a repository name", name=repr(name))) from None
+    except (HfHubHTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # Not passed on: the text may hold the address and parts of the answer.
+        kind = type(error).__name__
+        raise ProtocolError(
+            T("Hugging Face sent an answer we cannot read ({kind})", kind=kind)
+        ) from None
 
 
 class _Router(httpx2.Client):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from hubferry.errors import (
     AccessError,
@@ -11,6 +11,7 @@ from hubferry.errors import (
     InvalidTokenError,
     NotFoundError,
     ProtocolError,
+    QuotaError,
     RateLimitedError,
     UnavailableError,
 )
@@ -129,12 +130,24 @@ class Writer:
                 is_repeatable=True,
             )
         if upload.verify_href:
+            self._verify(upload.verify_href, upload.verify_headers, blob)
+
+    def _verify(self, href: str, headers: Mapping[str, str], blob: Blob) -> None:
+        try:
             self._client.post_json(
-                upload.verify_href,
+                href,
                 {"oid": blob.sha256.hex, "size": blob.size_bytes},
-                {**upload.verify_headers, "content-type": "application/json"},
+                {**headers, "content-type": "application/json"},
                 is_repeatable=True,
             )
+        except HubError as refusal:
+            if refusal.retryable or isinstance(refusal, AccessError | QuotaError):
+                raise
+            # The store took the bytes and does not have them: send them again.
+            raise UnavailableError(
+                T("Hugging Face does not find the blob just sent: {said}", said=refusal.message),
+                request_id=refusal.request_id,
+            ) from None
 
     def _put_parts(self, upload: lfs.Upload, size_bytes: int, parts: lfs.Parts) -> list[str]:
         etags, left = [], size_bytes
@@ -145,7 +158,7 @@ class Writer:
                 raise ProtocolError(T("the store did not confirm a part of the upload"))
             etags.append(answer.headers["etag"])
             left -= length
-        parts.drain()
+        parts.finish()
         return etags
 
     def commit(self, info: RepoInfo, changes: Sequence[CommitChange], message: str) -> str:
