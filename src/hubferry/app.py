@@ -22,7 +22,7 @@ from hubferry.addresses import parse_address, resolve_target
 from hubferry.control import CancelToken, Patience, WaitBudget, call
 from hubferry.engines import make_engine
 from hubferry.errors import ConflictError, CopyError, Side, UsageError
-from hubferry.events import Observer, RunStarted, Waiting, silent
+from hubferry.events import Broadcast, Observer, RunStarted, Waiting, silent
 from hubferry.guards import Confirm
 from hubferry.hubs import HUBS, Connection, FullHub
 from hubferry.inspection.inspect import inspect_repo
@@ -114,7 +114,7 @@ class App:
     ) -> None:
         self.settings = settings
         self.cancel = cancel or CancelToken()
-        self._observe = observer
+        self._observe = Broadcast([observer])
         self._waits = WaitBudget(settings.wait_on_limit_seconds)
         self._hubs: dict[tuple[str, Side], FullHub] = {}
         self._opened_ledger: Ledger | None = None

@@ -147,15 +147,6 @@ class _Run:
         found = self._survey
         plan = draw_plan(found, self.tools, self.job.policy)
         self.drawn = settle_blobs(plan, stored_blobs(plan, found, self.tools))
-        chosen = [e for e in found.source_listing.entries if self.job.policy.selects(e.path)]
-        self.tools.observe(
-            Planned(
-                len(chosen),
-                sum(entry.size_bytes for entry in chosen),
-                len(self.drawn.of(Action.UPLOAD, Action.INLINE, Action.READ)),
-                self.drawn.send_bytes,
-            )
-        )
 
     def guard(self) -> None:
         """Stop before the first write where a rule says so."""
@@ -221,6 +212,7 @@ class _Run:
 
     def deliver(self) -> None:
         """Send and commit."""
+        self._announce_plan()
         entries = [
             entry
             for entry in self.drawn.writes
@@ -236,6 +228,21 @@ class _Run:
         finally:
             for error in self.tally.failures.values():
                 self.fail(error)
+
+    def _announce_plan(self) -> None:
+        chosen = [
+            entry
+            for entry in self._survey.source_listing.entries
+            if self.job.policy.selects(entry.path)
+        ]
+        self.tools.observe(
+            Planned(
+                len(chosen),
+                sum(entry.size_bytes for entry in chosen),
+                len(self.drawn.of(Action.UPLOAD, Action.INLINE)),
+                self.drawn.send_bytes,
+            )
+        )
 
     def _message(self, number: int, total: int) -> str:
         found = self._survey
