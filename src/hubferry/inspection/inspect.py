@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from hubferry.control import CancelToken, Patience
+from hubferry.control import CancelToken, Patience, call
 from hubferry.errors import AccessError, NotFoundError
 from hubferry.hubs.base import SourceHub
 from hubferry.inspection.counting import count_parameters
@@ -30,7 +30,7 @@ from hubferry.inspection.indexes import (
 )
 from hubferry.inspection.names import is_index, is_weight
 from hubferry.inspection.reader import RangeReader, budget_for
-from hubferry.inspection.repo import Findings, Repo
+from hubferry.inspection.repo import Findings, Look, Repo
 from hubferry.inspection.report import InspectReport, SecuritySummary, Severity
 from hubferry.inspection.wholeness import check_needs
 from hubferry.model import FileEntry, Listing, RepoInfo
@@ -80,7 +80,7 @@ def inspect_repo(
     reader = RangeReader(
         hub, info, budget_bytes=budget_bytes, cancel=cancel, patience_factory=patience_factory
     )
-    repo = Repo(listing, _looker(hub, info))
+    repo = Repo(listing, _looker(hub, info, patience_factory))
     findings = Findings()
     index_files = [entry for entry in listing.entries if is_index(entry.path)]
     weights = sorted(filter(has_head, listing.entries), key=head_order)
@@ -122,10 +122,10 @@ def inspect_repo(
     )
 
 
-def _looker(hub: SourceHub, info: RepoInfo) -> Callable[[str], FileEntry | None]:
+def _looker(hub: SourceHub, info: RepoInfo, patience_factory: Callable[[], Patience]) -> Look:
     def look(path: str) -> FileEntry | None:
         try:
-            return hub.stat_files(info, [path])[path]
+            return call(patience_factory(), lambda: hub.stat_files(info, [path]))[path]
         except (AccessError, NotFoundError) as error:
             raise KeyError(path) from error
 

@@ -45,6 +45,7 @@ TOKENIZER = Rule(
         ("tekken.json",),
         ("vocab.bpe",),
         ("bpe.codes",),
+        ("*.tokenizer",),
         ("vocab-*.json", "merges.txt"),
         ("tokenization_*.py",),
     ),
@@ -57,8 +58,10 @@ PREPROCESSOR = Rule(
         ("video_preprocessor_config.json",),
         ("image_processing_*.py",),
         ("processing_*.py",),
+        ("tekken.json",),
     ),
 )
+BYTE_TOKENIZER = Rule(T("tokenizer"), (("tokenizer_config.json",),))
 SCHEDULER = Rule(T("scheduler"), (("scheduler_config.json",),))
 MODULES = Rule(T("list of modules"), (("modules.json",),))
 MODEL_INDEX = Rule(T("list of components"), (("model_index.json",),))
@@ -68,8 +71,10 @@ ADAPTER_WEIGHTS = Rule(
     (("adapter_model.safetensors",), ("adapter_model.bin",), ("adapter_model-*",)),
 )
 
-# By the end of the class name in model_index.json; anything else is a model.
+# By the end of the class name in model_index.json, first match; anything else is a model.
 COMPONENT_RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
+    (("ByT5Tokenizer", "CanineTokenizer"), (BYTE_TOKENIZER,)),
+    (("OnnxRuntimeModel",), (WEIGHTS,)),
     (("Scheduler",), (SCHEDULER,)),
     (("Tokenizer", "TokenizerFast"), (TOKENIZER,)),
     (
@@ -95,6 +100,8 @@ _TEXT = frozenset({Family.LANGUAGE, Family.DIALOGUE, Family.CODE, Family.RERANKI
 _PREPROCESSED = frozenset({Family.VISION, Family.MULTIMODAL})
 # Byte-level models: their tokenizer has no vocabulary to store.
 _NO_VOCABULARY = frozenset({"byt5", "canine", "perceiver", "mamba-byte"})
+# Text models that take boxes or ready-made image features beside the text.
+_NO_PREPROCESSOR = frozenset({"layoutlm", "lilt", "lxmert", "visual_bert"})
 _COMPONENT_FOLDERS = ("unet", "transformer", "vae", "text_encoder", "scheduler")
 
 
@@ -190,9 +197,11 @@ def _check_plain(checker: Checker, config: Json, families: Sequence[FamilyMatch]
     if Family.GGUF in found or config.get("auto_map") is not None:
         # GGUF carries its tokenizer inside; remote code may do without the usual files.
         return
-    if found & _PREPROCESSED and "architectures" in config and Family.SPEECH not in found:
+    kind = str(config.get("model_type"))
+    is_vision = bool(found & _PREPROCESSED) and Family.SPEECH not in found
+    if is_vision and "architectures" in config and kind not in _NO_PREPROCESSOR:
         checker.need("", PREPROCESSOR)
-    if found & _TEXT and config.get("model_type") not in _NO_VOCABULARY:
+    if found & _TEXT and kind not in _NO_VOCABULARY:
         checker.need("", TOKENIZER)
 
 

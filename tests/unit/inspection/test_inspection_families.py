@@ -312,3 +312,25 @@ def test_empty_repository_has_no_weights() -> None:
     report = inspect_files({"README.md": b"soon"})
     assert report.families == ()
     assert report.verdict is Verdict.INCOMPLETE
+
+
+def test_components_that_store_no_vocabulary_or_configuration_are_whole() -> None:
+    index = {
+        "_class_name": ["pipeline", "OwnPipeline"],
+        "tokenizer": ["transformers", "ByT5Tokenizer"],
+        "vae": ["diffusers", "OnnxRuntimeModel"],
+    }
+    files: dict[str, Content] = {
+        "model_index.json": as_json(index),
+        "tokenizer/tokenizer_config.json": b"{}",
+        "vae/model.onnx": b"x" * 2000,
+    }
+    report = inspect_files(files)
+    assert report.problems == ()
+    assert report.families[0].evidence[-1].value == "OwnPipeline"
+
+
+@pytest.mark.parametrize("kind", ["byt5", ["t5"], None, {}])
+def test_odd_model_types_do_not_confuse(kind: object) -> None:
+    config = {"model_type": kind, "architectures": ["GPT2LMHeadModel", None, 3]}
+    inspect_files(_plain(config))
