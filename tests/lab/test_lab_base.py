@@ -184,6 +184,36 @@ def test_faults_within_a_body(lab: Lab) -> None:
     assert time.monotonic() - started >= 0.2
 
 
+def put(lab: Lab, blob: bytes) -> tuple[int, bytes]:
+    """Ask for an upload address in a repository of its own, and send the blob there."""
+    if lab.ms.repos.get("model", "your-org/put") is None:
+        lab.ms.repos.create("model", "your-org/put")
+    body = {"oid": hashlib.sha256(blob).hexdigest(), "size": len(blob)}
+    _, answer = fetch(
+        f"{lab.ms.endpoint}/api/v1/repos/models/your-org/put/info/lfs/objects/batch",
+        "POST",
+        json.dumps({"operation": "upload", "objects": [body]}).encode(),
+        {"Authorization": f"Bearer {lab.ms.token}"},
+    )
+    href = json.loads(answer)["Data"]["objects"][0]["actions"]["upload"]["href"]
+    return fetch(href, "PUT", blob)
+
+
+def test_faults_within_an_upload_store_nothing(lab: Lab) -> None:
+    blob = bytes(8 * MIB)
+    oid = hashlib.sha256(blob).hexdigest()
+    lab.faults.add(Fault("ms.put", "reset", fraction=0.25))
+    with pytest.raises((urllib.error.URLError, ConnectionError)):
+        put(lab, blob)
+    assert MIB <= lab.counters.bytes_in("ms.put") < len(blob)
+    lab.faults.add(Fault("ms.put", "corrupt"))
+    assert put(lab, blob)[0] == 400
+    assert not lab.ms.repos.blobs.has_object(oid)
+    lab.faults.add(Fault("ms.put", "after_status", status=504))
+    assert put(lab, blob)[0] == 504
+    assert lab.ms.repos.blobs.has_object(oid)
+
+
 def test_a_fault_of_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown kind"):
         Fault.from_json({"endpoint": "ms.put", "kind": "explode"})

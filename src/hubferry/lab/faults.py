@@ -38,6 +38,9 @@ FaultKind = Literal[
     "after_status", "after_hang",
 ]  # fmt: skip
 
+BODY_FAULTS: tuple[FaultKind, ...] = ("reset", "truncate", "corrupt", "stall")
+"""The kinds that strike within a body."""
+
 
 @dataclass(frozen=True)
 class Fault:
