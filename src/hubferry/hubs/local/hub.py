@@ -322,6 +322,6 @@ def _tidy(root: Path) -> None:
     for part in workshop.glob("*.part"):
         if not part.name.startswith(f"{os.getpid()}-"):
             part.unlink(missing_ok=True)
-    with suppress(OSError):
-        (workshop / "blobs").rmdir()
-        workshop.rmdir()
+    for folder in (workshop / "blobs", workshop):
+        with suppress(OSError):
+            folder.rmdir()
