@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from hubferry.cli.layout import Context
 from hubferry.i18n import tr
 from hubferry.text import T, Text
 
@@ -45,6 +46,8 @@ class Option(click.Option):
 
 class Command(click.Command):
     """A command with translated help, options by section, and several patterns per flag."""
+
+    context_class = Context
 
     def __init__(self, *args: Any, about: Text, **kw: Any) -> None:
         super().__init__(*args, **kw)
@@ -118,6 +121,8 @@ class Command(click.Command):
 
 class Group(click.Group):
     """A group of commands with translated help."""
+
+    context_class = Context
 
     def __init__(self, *args: Any, about: Text, closing: Text | None = None, **kw: Any) -> None:
         super().__init__(*args, **kw)

@@ -9,7 +9,7 @@ import click
 
 from hubferry import __version__
 from hubferry.cli.commands import COMMANDS
-from hubferry.cli.localized import Group
+from hubferry.cli.localized import Group, Option
 from hubferry.cli.options import lang_option
 from hubferry.config import Config
 from hubferry.text import T
@@ -31,7 +31,13 @@ from hubferry.text import T
         "configuration file (workers = 8), which HUBFERRY_CONFIG can name."
     ),
 )
-@click.version_option(__version__, prog_name="hubferry")
+@click.version_option(
+    __version__,
+    prog_name="hubferry",
+    cls=Option,
+    about=T("Show the version and exit."),
+    has_variable=False,
+)
 @lang_option
 def cli(**options: Any) -> None:
     """Options of the group itself are read before parsing."""

@@ -43,13 +43,13 @@ class Invocation:
         self.command = ctx.command_path.removeprefix("hubferry ")
         self.is_json = bool(options.get("json"))
         self.is_quiet = bool(options.get("quiet"))
-        self.out: Console = streams.PipeSafeConsole(sys.stdout)
-        self.err: Console = streams.PipeSafeConsole(sys.stderr)
         self.cancel = CancelToken()
         self.stopper = Stopper(self.cancel, self._last_words)
         self.progress: Progress = make_progress(
             options.get("progress") or "auto", is_quiet=self.is_quiet, workers=self._workers
         )
+        self.out: Console = streams.PipeSafeConsole(sys.stdout, before=self.progress.stop)
+        self.err: Console = streams.PipeSafeConsole(sys.stderr, before=self.progress.stop)
         self._app: App | None = None
         self._has_printed = False
         self._stack = ExitStack()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO
+from collections.abc import Callable
+from typing import Any, TextIO
 
 from rich.console import Console
-
 
 _PIPE_COLUMNS = 160
 """Wide enough that a path stays on its line: nothing is lost by folding where nobody looks."""
@@ -16,7 +16,15 @@ _PIPE_COLUMNS = 160
 class PipeSafeConsole(Console):
     """Goes silent when its reader is gone (``| head``, ``| grep -q``), instead of failing."""
 
-    def __init__(self, stream: TextIO, *, force_terminal: bool | None = None) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        force_terminal: bool | None = None,
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``before`` is called before anything is printed (to clear the bars away)."""
+        self._before = before
         is_piped = not (force_terminal or stream.isatty()) and "COLUMNS" not in os.environ
         super().__init__(
             file=stream,
@@ -24,6 +32,11 @@ class PipeSafeConsole(Console):
             width=_PIPE_COLUMNS if is_piped else None,
             highlight=False,
         )
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, after ``before``."""
+        self._before()
+        super().print(*objects, **options)
 
     def on_broken_pipe(self) -> None:
         """Nobody listens any more: the work goes on, the words do not."""

@@ -36,7 +36,7 @@ def errors_text(records: Iterable[ErrorRecord]) -> str:
 
 
 def _line(label: Text, value: str) -> str:
-    return f"  {tr(label)}: {value}"
+    return "  " + tr(T("{label}: {text}", label=label, text=value))
 
 
 def _where(record: ErrorRecord) -> str:

@@ -14,6 +14,7 @@ from hubferry.events import (
     Listed,
     Note,
     Planned,
+    RunStarted,
     StepStarted,
     Verified,
     Waiting,
@@ -48,6 +49,8 @@ class LineProgress(Progress):
     def __call__(self, event: Event) -> None:
         """Say what is worth a line."""
         with self._lock:
+            if isinstance(event, RunStarted):
+                self._board = Board(self._clock)
             self._board.take(event)
             for text in self._lines(event):
                 self._say(text)

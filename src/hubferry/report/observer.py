@@ -10,10 +10,9 @@ from hubferry.events import Event
 
 
 class Progress:
-    """An observer that is entered for the length of a run. Never raises, and may end twice."""
+    """An observer that is entered for the length of a command. Never raises."""
 
     def __enter__(self) -> Self:
-        self.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -22,17 +21,10 @@ class Progress:
     def __call__(self, event: Event) -> None:
         """Take one event; called from worker threads, one call at a time."""
 
-    def start(self) -> None:
-        """Begin to show."""
-
     def stop(self) -> None:
-        """Show nothing any more; safe to repeat."""
+        """Show nothing until the next run starts; safe to repeat."""
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """While a person is asked something, the screen is theirs."""
-        self.stop()
-        try:
-            yield
-        finally:
-            self.start()
+        yield

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text as RichText
 
+from hubferry.compare import Difference
 from hubferry.i18n import tr
 from hubferry.model import Access
 from hubferry.outcome import HubStatus, RepoRef, RunReport
-from hubferry.plan import Difference
 from hubferry.report import words
 from hubferry.text import T, Text
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text as RichText
 
-from hubferry.events import Event, FileFinished, Note
+from hubferry.events import Event, FileFinished, Note, RunStarted
 from hubferry.i18n import tr
 from hubferry.report import phrases, words
 from hubferry.report.board import ActiveFile, Board
@@ -27,15 +29,28 @@ _PATH_COLUMNS = 40
 class BarProgress(Progress):
     """A live region of at most ``workers`` + 4 lines; what must stay is printed above it."""
 
-    def __init__(self, console: Console, workers: int, board: Board | None = None) -> None:
+    def __init__(
+        self, console: Console, workers: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._console = console
         self._workers = workers
-        self._board = board or Board()
+        self._clock = clock
+        self._board = Board(clock)
         self._lock = threading.Lock()
         self._live: Live | None = None
 
-    def start(self) -> None:
-        """Begin to draw."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """While a person is asked something, the bars are gone."""
+        was_shown = self._live is not None
+        self.stop()
+        try:
+            yield
+        finally:
+            if was_shown:
+                self._start()
+
+    def _start(self) -> None:
         if self._live is None:
             self._live = Live(
                 console=self._console,
@@ -55,9 +70,13 @@ class BarProgress(Progress):
 
     def __call__(self, event: Event) -> None:
         """Bring the board up to date; the refresh thread draws it."""
+        if isinstance(event, RunStarted):
+            self._board = Board(self._clock)
         with self._lock:
             self._board.take(event)
-        if isinstance(event, Note):
+        if isinstance(event, RunStarted):
+            self._start()
+        elif isinstance(event, Note):
             self._print(tr(event.text), "yellow" if event.level == "warning" else "")
         elif isinstance(event, FileFinished) and event.error is not None:
             path, reason = words.clean(event.path), tr(event.error.message)
@@ -70,8 +89,6 @@ class BarProgress(Progress):
     def render(self) -> RenderableType:
         """The region as it is now."""
         with self._lock:
-            if not self._board.command:
-                return RichText("")
             return Group(*self._parts())
 
     def _parts(self) -> Iterator[RenderableType]:

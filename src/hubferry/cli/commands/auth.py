@@ -22,7 +22,8 @@ TITLES = {"hf": "Hugging Face", "ms": "ModelScope"}
 
 
 @click.group("auth", cls=Group, about=T("Show or store the tokens of the hubs."))
-def auth() -> None:
+@opt.lang_option
+def auth(**options: Any) -> None:
     """Who am I on each hub."""
 
 

@@ -31,7 +31,8 @@ def lab_missing(cause: ModuleNotFoundError) -> CopyError:
 
 
 @click.group("lab", cls=Group, about=T("Two hubs on this computer, to try things out."))
-def lab() -> None:
+@opt.lang_option
+def lab(**options: Any) -> None:
     """The embedded lab."""
 
 

@@ -16,7 +16,8 @@ from hubferry.text import T
 
 
 @click.group("runs", cls=Group, about=T("Show past runs."))
-def runs() -> None:
+@opt.lang_option
+def runs(**options: Any) -> None:
     """The ledger's history."""
 
 
