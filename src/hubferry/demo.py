@@ -16,7 +16,6 @@ from rich.console import Console
 from hubferry.app import App, HubSettings, Settings, parse_address, resolve_target
 from hubferry.control import CancelToken
 from hubferry.errors import Side
-from hubferry.events import Observer
 from hubferry.i18n import tr
 from hubferry.lab.demo import seed_demo
 from hubferry.lab.faults import ShapeRule
@@ -25,6 +24,7 @@ from hubferry.model import Address
 from hubferry.outcome import RunReport
 from hubferry.plan import Policy
 from hubferry.report.errors import errors_text
+from hubferry.report.observer import Progress
 from hubferry.report.tables import print_run, say
 from hubferry.text import T
 
@@ -34,7 +34,7 @@ LINK_BYTES_PER_SECOND = 6_000_000
 """Each download of the lab is slowed to this, so that there is something to watch."""
 
 
-def run_demo(out: Console, observe: Observer, cancel: CancelToken) -> int:
+def run_demo(out: Console, progress: Progress, cancel: CancelToken) -> int:
     """Run the demo; the exit code of the first run that failed, or 0."""
     source = parse_address(SOURCE, Side.SOURCE)
     target = resolve_target(TARGET, source)
@@ -44,11 +44,11 @@ def run_demo(out: Console, observe: Observer, cancel: CancelToken) -> int:
         say(out, tr(T("The lab runs two hubs on this computer; nothing leaves it.")), "bold")
         say(out, f"  Hugging Face  {lab.hf.endpoint}")
         say(out, f"  ModelScope    {lab.ms.endpoint}")
-        first = _step(lab, Path(folder), out, observe, cancel, (source, target))
+        first = _step(lab, Path(folder), out, progress, cancel, (source, target))
         if first.exit_code:
             return first.exit_code
         say(out, tr(T("The same command again, to show that it finds nothing to do:")), "bold")
-        again = _step(lab, Path(folder), out, observe, cancel, (source, target))
+        again = _step(lab, Path(folder), out, progress, cancel, (source, target))
         say(out, tr(T("For the real hubs:")), "bold")
         say(out, "  hubferry auth status")
         say(out, f"  hubferry copy {SOURCE} {target.repo.name}")
@@ -59,7 +59,7 @@ def _step(
     lab: Lab,
     folder: Path,
     out: Console,
-    observe: Observer,
+    progress: Progress,
     cancel: CancelToken,
     ends: tuple[Address, Address],
 ) -> RunReport:
@@ -70,7 +70,8 @@ def _step(
         },
         state_dir=folder,
     )
-    with App(settings, observe, cancel) as app:
+    # The progress leaves the screen before the result is printed.
+    with progress, App(settings, progress, cancel) as app:
         report = app.copy(*ends, Policy())
     print_run(out, report)
     if report.errors:

@@ -225,6 +225,29 @@ class Ledger:
         with self._translated(), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
+    def usual_speed(self, source_scheme: str, target_scheme: str) -> float | None:
+        """Bytes a second that the latest copies between two hubs sent; None without any.
+
+        Only runs that sent at least 8 MB count: shorter ones measure latency.
+        """
+        query = (
+            sa.select(_runs.c.report)
+            .where(
+                _runs.c.source.startswith(f"{source_scheme}://"),
+                _runs.c.target.startswith(f"{target_scheme}://"),
+                _runs.c.report.is_not(None),
+            )
+            .order_by(_runs.c.started_at.desc())
+            .limit(20)
+        )
+        with self._translated(), self._engine.connect() as connection:
+            reports = [json.loads(row.report) for row in connection.execute(query)]
+        pairs = [(report["bytes"]["sent"], report["seconds"]) for report in reports]
+        pairs = [(sent, seconds) for sent, seconds in pairs if sent >= 8_000_000 and seconds > 0]
+        if not pairs:
+            return None
+        return float(sum(sent for sent, _ in pairs) / sum(seconds for _, seconds in pairs))
+
     def run(self, run_id: str) -> dict[str, Any] | None:
         """One run by its id or a unique beginning of it, with its facts; None if unknown.
 

@@ -164,8 +164,9 @@ class PlanReport:
     """A plan with everything a person wants to know before saying yes.
 
     ``blobs_unasked`` counts blobs nobody could ask the target about (its
-    repository does not exist yet); ``seconds_estimate`` is None without a
-    measured link speed to go by.
+    repository does not exist yet). ``seconds_estimate`` goes by
+    ``speed_bytes_per_second``, which earlier runs measured, or which is only
+    an assumption (``is_speed_measured``).
     """
 
     run_id: str
@@ -179,7 +180,9 @@ class PlanReport:
     send_bytes: int
     held_bytes: int
     blobs_unasked: int
-    seconds_estimate: float | None
+    seconds_estimate: float
+    speed_bytes_per_second: float
+    is_speed_measured: bool
     visibility: str
     license: str | None
     seconds: float = 0.0

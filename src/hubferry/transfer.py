@@ -62,6 +62,10 @@ VERIFY_PAUSES_SECONDS = (1.0, 2.0, 4.0)
 """A listing may lag behind a commit for a moment; it is asked again this often."""
 
 
+ASSUMED_BYTES_PER_SECOND = 10_000_000
+"""For time estimates before any run was measured: a guess at a cross-border link."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One repository to copy; ``pinned_*`` come from a saved plan."""
@@ -381,6 +385,8 @@ def plan_repo(job: Job, tools: Tools) -> PlanReport:
     groups = group_for_commits(
         drawn.writes, traits.commit_max_changes, traits.commit_max_inline_bytes
     )
+    measured = tools.ledger.usual_speed(job.source.repo.hub, job.target.repo.hub)
+    speed = measured or ASSUMED_BYTES_PER_SECOND
     held = sum(entry.size_bytes for entry in drawn.of(Action.REUSE, Action.PRESENT))
     return PlanReport(
         run_id=job.run_id,
@@ -394,7 +400,9 @@ def plan_repo(job: Job, tools: Tools) -> PlanReport:
         send_bytes=drawn.send_bytes,
         held_bytes=held,
         blobs_unasked=0 if found.target_exists else len(drawn.blobs(Action.UPLOAD)),
-        seconds_estimate=None,
+        seconds_estimate=drawn.send_bytes / speed + len(groups) * traits.commit_seconds,
+        speed_bytes_per_second=speed,
+        is_speed_measured=measured is not None,
         visibility=(
             found.target.visibility if found.target_exists else visibility_for(found.source, policy)
         ).value,
