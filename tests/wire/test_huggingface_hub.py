@@ -134,6 +134,22 @@ def test_the_token_is_seen_by_the_hub_alone(lab: Lab, hub: HuggingFaceHub) -> No
     assert {(place["origin"], place["where"]) for place in seen} == {("hf.api", "Authorization")}
 
 
+def test_a_token_echoed_by_the_hub_is_redacted(lab: Lab, hub: HuggingFaceHub) -> None:
+    token = lab.hf.token
+    for where in ({"body": token.encode()}, {"headers": {"X-Error-Message": token}}):
+        lab.faults.add(Fault("hf.info", "status", status=403, **where))
+        with pytest.raises(AccessError) as caught:
+            hub.resolve(REPO, None)
+        assert "***" in str(caught.value)
+        assert token not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_bare_401_to_who_am_i_is_a_bad_token(lab: Lab, hub: HuggingFaceHub) -> None:
+    lab.faults.add(Fault("hf.whoami", "status", status=401))
+    with pytest.raises(InvalidTokenError):
+        hub.identity()
+
+
 class Body:
     """What a transfer hands to ``put_blob``; ``fails`` raises before the last chunk."""
 

@@ -214,6 +214,12 @@ def test_a_served_file_is_compared_with_its_listing() -> None:
         served(x_repo_commit=None)
 
 
+def test_a_mirror_may_pass_us_on_to_the_real_hub() -> None:
+    mirror = ("https", "mirror.example", 443)
+    hops = (Hop(mirror, 308, {"location": "x"}), Hop(HUB, 302, GOOD), Hop(CDN, 200, {}))
+    wire.check_served(hops, mirror, COMMIT, ENTRY, 9)
+
+
 def test_the_served_total_counts_even_without_linked_headers() -> None:
     hops = (Hop(HUB, 200, {"x-repo-commit": COMMIT, "etag": f'"{GIT}"'}),)
     regular = FileEntry("a", 5, Storage.REGULAR, git_oid=GitOid(GIT))

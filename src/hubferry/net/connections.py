@@ -43,16 +43,16 @@ class OpenSockets:
             cut_socket(connection.sock)
 
 
-def cut_socket(sock: socket.socket | None) -> None:
+def cut_socket(sock: object) -> None:
     """Shut a socket down under whoever is blocked on it, without closing its number."""
-    try:
-        if isinstance(sock, ssl.SSLSocket):
-            # SSLSocket.shutdown() would drop the TLS object that the other thread is using.
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        elif sock is not None:
-            sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # already closed
+    # TLS inside TLS (an https proxy) is a wrapper around the real socket.
+    inner = getattr(sock, "socket", sock)
+    if isinstance(inner, socket.socket):
+        try:
+            # Not SSLSocket.shutdown: it drops the TLS object the other thread is using.
+            socket.socket.shutdown(inner, socket.SHUT_RDWR)
+        except OSError:
+            pass  # already closed
 
 
 class _Watchful(HTTPConnection):
@@ -76,7 +76,8 @@ class _Watchful(HTTPConnection):
         # A server that answers before the body is through (413, 403) means "stop".
         # urllib3 takes BrokenPipeError as "read the answer now". TLS is left out:
         # session tickets make an encrypted socket readable without any answer.
-        if not isinstance(sock, ssl.SSLSocket) and wait_for_read(sock, timeout=0):
+        is_plain = isinstance(sock, socket.socket) and not isinstance(sock, ssl.SSLSocket)
+        if is_plain and wait_for_read(sock, timeout=0):
             raise BrokenPipeError("answered before the body was sent")
         sock.settimeout(self.hubferry_send_timeout)
         for start in range(0, len(view), _SEND_PIECE_BYTES):

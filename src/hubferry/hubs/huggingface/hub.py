@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from hubferry.control import CancelToken, Patience, WaitObserver, call
-from hubferry.errors import CopyError, ProtocolError, UsageError
+from hubferry.control import CancelToken, Patience, call
+from hubferry.errors import CopyError, NotFoundError, ProtocolError, UsageError
 from hubferry.hubs.base import BlobBody, ByteStream, HubTraits, Limit, UploadTicket
 from hubferry.hubs.huggingface import choices, lfs, official, wire
 from hubferry.hubs.huggingface.auth import default_endpoint, find_token
@@ -24,6 +24,7 @@ from hubferry.hubs.huggingface.refusals import (
     ExistsError,
     GatedError,
     StaleAddressError,
+    invalid_token,
     read_refusal,
 )
 from hubferry.hubs.huggingface.writing import Writer
@@ -100,7 +101,6 @@ class HuggingFaceHub:
         proxy: str | None = None,
         cancel: CancelToken,
         patience: Callable[[], Patience],
-        on_wait: WaitObserver | None = None,
     ) -> None:
         if official.is_offline():
             raise UsageError(T("HF_HUB_OFFLINE is set, so Hugging Face must not be asked"))
@@ -133,7 +133,11 @@ class HuggingFaceHub:
         """
         if self._token is None:
             return Identity(None, endpoint=self.endpoint)
-        told = self._client.get_json(f"{self.endpoint}/api/whoami-v2").json()
+        try:
+            told = self._client.get_json(f"{self.endpoint}/api/whoami-v2").json()
+        except NotFoundError as refusal:
+            # A bare 401: elsewhere it may mean "no such repository", here it cannot.
+            raise invalid_token(refusal.request_id) from None
         user, organizations, role = wire.who(told)
         return Identity(
             user,

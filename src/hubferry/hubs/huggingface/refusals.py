@@ -17,6 +17,7 @@ from hubferry.errors import (
     UnavailableError,
 )
 from hubferry.net.config import Origin, show_origin
+from hubferry.net.redact import redact
 from hubferry.net.status import Refusal, excerpt, request_id, retry_after_seconds
 from hubferry.text import T
 
@@ -56,7 +57,8 @@ def read_refusal(refusal: Refusal, hub: Origin, *, has_token: bool) -> CopyError
     if refusal.origin != hub:
         return _store_refusal(refusal)
     code = refusal.headers.get("x-error-code", "")
-    said = refusal.headers.get("x-error-message") or excerpt(refusal.body)
+    # Redacted: a hub may echo the token in its complaint.
+    said = redact(refusal.headers.get("x-error-message", "")) or excerpt(refusal.body)
     ident = request_id(refusal.headers)
     status = refusal.status
     if status == 429:
@@ -78,7 +80,7 @@ def read_refusal(refusal: Refusal, hub: Origin, *, has_token: bool) -> CopyError
     if "resource is disabled" in said:
         return AccessError(T("this repository has been disabled by Hugging Face"), request_id=ident)
     if status == 401 and "invalid credentials" in said.lower():
-        return _invalid_token(ident)
+        return invalid_token(ident)
     if code == "RepoNotFound" or status == 401:
         return _not_found(has_token, ident)
     if status == 403:
@@ -114,7 +116,8 @@ def _store_refusal(refusal: Refusal) -> CopyError | None:
     return None
 
 
-def _invalid_token(ident: str | None) -> CopyError:
+def invalid_token(ident: str | None) -> InvalidTokenError:
+    """The hub does not know the token."""
     return InvalidTokenError(
         T("Hugging Face does not know this token"),
         hint=T("make a new one at https://huggingface.co/settings/tokens, then `hf auth login`"),

@@ -164,10 +164,11 @@ def check_served(
         ProtocolError: this is not a hub's answer (a proxy page, a captive portal).
         CorruptReadError: another commit, size or digest than listed.
     """
+    # A mirror may pass us on to the real hub, which then speaks for the file.
+    of_hubs = [hop for hop in hops if hop.origin == hub or "x-repo-commit" in hop.headers]
     told: dict[str, str] = {}
-    for hop in hops:
-        if hop.origin == hub:
-            told = {**hop.headers, **told}
+    for hop in of_hubs:
+        told = {**hop.headers, **told}
     if "x-repo-commit" not in told:
         raise ProtocolError(
             T("the answer does not come from a Hugging Face hub"),
@@ -181,7 +182,7 @@ def check_served(
         raise _differs(entry, "size")
     # The body of a redirect has an ETag and length of its own; only the served
     # answer's ETag speaks of the file.
-    own_etag = hops[-1].headers.get("etag", "") if hops[-1].origin == hub else ""
+    own_etag = hops[-1].headers.get("etag", "") if hops[-1] in of_hubs else ""
     etag = (told.get("x-linked-etag") or own_etag).removeprefix("W/").strip('"')
     expected = {64: entry.sha256, 40: entry.git_oid}.get(len(etag))
     if expected is not None and expected.hex != etag.lower():
