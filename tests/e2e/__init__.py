@@ -1,0 +1,1 @@
+"""Acceptance: whole copies over the real protocols."""

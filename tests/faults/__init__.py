@@ -1,0 +1,1 @@
+"""Faults: what goes wrong on the way, one at a time."""

@@ -1,0 +1,1 @@
+"""What the acceptance and fault tests share: counts, labs, runs and comparisons."""

@@ -1,0 +1,46 @@
+"""How much of everything: a quick tier for each change, the full one for `make test-long`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One tier.
+
+    ``kills`` and ``kills_without_ledger`` are random moments of one copy; ``big_bytes`` and
+    ``small_bytes`` are the two sizes whose peak memory is compared.
+    """
+
+    kills: int
+    kills_without_ledger: int
+    big_bytes: int
+    small_bytes: int
+    crowd_bytes: int
+
+
+QUICK = Counts(
+    kills=6,
+    kills_without_ledger=4,
+    big_bytes=2 * GIB,
+    small_bytes=256 * MIB,
+    crowd_bytes=256 * MIB,
+)
+FULL = Counts(
+    kills=50,
+    kills_without_ledger=50,
+    big_bytes=20 * GIB,
+    small_bytes=1 * GIB,
+    crowd_bytes=2 * GIB,
+)
+
+TIERS = [
+    pytest.param(QUICK, id="quick"),
+    pytest.param(FULL, id="full", marks=pytest.mark.long),
+]
