@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
@@ -18,7 +18,8 @@ from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from hubferry.errors import IntegrityError, ProtocolError
+from hubferry.errors import ProtocolError
+from hubferry.net.bodies import SMALL_BODY_BYTES, CountedBody, discard, let_go
 from hubferry.net.config import HttpConfig, Origin, origin_of, proxy_for, show_origin
 from hubferry.net.connections import OpenSockets, make_pools
 from hubferry.net.status import (
@@ -34,7 +35,6 @@ __all__ = ["Credentials", "Hop", "HttpAnswer", "HttpClient", "HttpConfig", "Http
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_SMALL_BODY_BYTES = 64 * 1024
 # A page of 1,000 tree entries is about 0.5 MB; nothing we ask for comes near this.
 _JSON_BODY_BYTES = 64 * 1024 * 1024
 
@@ -127,7 +127,7 @@ class HttpClient:
         """The headers of ``url``; without ``follow`` a redirect is an answer too."""
         asked = {**(headers or {}), "accept-encoding": "identity"}
         response, hops = self._follow("HEAD", url, asked, max_hops=MAX_REDIRECTS if follow else 0)
-        _discard(response)
+        discard(response)
         target = hops[-1].headers.get("location")
         location = urljoin(url, target) if target else None
         return HttpAnswer(hops[-1].status, hops[-1].headers, b"", hops[-1].origin, location)
@@ -150,7 +150,7 @@ class HttpClient:
         Args:
             answer_timeout_seconds: a store may take long to finish a large object.
         """
-        body = _CountedBody(chunks, length)
+        body = CountedBody(chunks, length)
         sent = {**(headers or {}), "content-length": str(length)}
         # Zero bytes are sent without a body: urllib3 would still expect chunks.
         response, hop = self._send(
@@ -165,7 +165,7 @@ class HttpClient:
                 raise ProtocolError(
                     T("{host} answered before the upload was through", host=show_origin(hop.origin))
                 )
-            return self._whole(response, hop, _SMALL_BODY_BYTES, is_repeatable=True, method="PUT")
+            return self._whole(response, hop, SMALL_BODY_BYTES, is_repeatable=True, method="PUT")
         finally:
             if not body.is_complete:
                 response.close()  # the rest of the body must not open the next request
@@ -236,7 +236,7 @@ class HttpClient:
             if response.status not in _REDIRECTS or not target or max_hops == 0:
                 self._raise_if_refused(method, response, hop, hop.origin != first, True)
                 return response, hops
-            _discard(response)
+            discard(response)
             if len(hops) > max_hops:
                 host = show_origin(hop.origin)
                 raise ProtocolError(T("{host} redirects without end", host=host))
@@ -297,7 +297,7 @@ class HttpClient:
         except (HTTPError, OSError) as error:
             raise error_for_transport(error, hop.origin, is_repeatable=is_repeatable) from None
         finally:
-            _let_go(response)
+            let_go(response)
         if rest:
             host = show_origin(hop.origin)
             raise ProtocolError(T("{host} sent a longer answer than expected", host=host))
@@ -314,7 +314,7 @@ class HttpClient:
         if response.status < 400 and not (method not in ("GET", "HEAD") and response.status >= 300):
             return
         try:
-            body = response.read(_SMALL_BODY_BYTES, decode_content=True)
+            body = response.read(SMALL_BODY_BYTES, decode_content=True)
         except (HTTPError, OSError):
             body = b""  # the status alone says what happened
         finally:
@@ -327,47 +327,6 @@ class HttpClient:
         )
         mapped = self._map_refusal(refusal) if self._map_refusal else None
         raise mapped or error_for_status(refusal)
-
-
-class _CountedBody:
-    """Passes chunks on and sees to it that they add up to the promised length."""
-
-    def __init__(self, chunks: Iterable[memoryview], length: int) -> None:
-        self._chunks = chunks
-        self._length = length
-        self.is_complete = length == 0
-
-    def __iter__(self) -> Generator[memoryview, None, None]:
-        sent = 0
-        for chunk in self._chunks:
-            sent += len(chunk)
-            if sent > self._length:
-                break
-            yield chunk
-        if sent != self._length:
-            raise IntegrityError(
-                T("an upload of {length} bytes got {sent}", length=self._length, sent=sent)
-            )
-        # Only now has urllib3 sent the last chunk: it asks for more until there is none.
-        self.is_complete = True
-
-
-def _let_go(response: BaseHTTPResponse) -> None:
-    # A fully read answer gives its connection back by itself; any other is dropped.
-    if getattr(response, "length_remaining", None) not in (0, None):
-        response.close()
-    else:
-        response.release_conn()
-
-
-def _discard(response: BaseHTTPResponse) -> None:
-    """Read the small body of a redirect, so that its connection can serve again."""
-    try:
-        response.read(_SMALL_BODY_BYTES)
-    except (HTTPError, OSError):
-        response.close()
-    else:
-        _let_go(response)
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
