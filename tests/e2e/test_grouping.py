@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.bench import Bench, check_copied
 
 from hubferry.events import Waiting
 from hubferry.lab import ms_commit
@@ -12,7 +13,6 @@ from hubferry.lab.config import LabConfig
 from hubferry.lab.limits import RateWindow
 from hubferry.lab.repos import Seed
 from hubferry.lab.server import Lab
-from tests.support.bench import Bench, check_copied
 
 FOLDERS = 4
 SMALL_FILES = 3_500

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.compare import differences
+
 from hubferry.app import App, HubSettings, Settings, parse_address, resolve_target
 from hubferry.control import CancelToken
 from hubferry.errors import Side
@@ -15,7 +17,6 @@ from hubferry.lab.repos import Repo, Seed
 from hubferry.lab.server import Lab
 from hubferry.outcome import PlanReport, RunReport
 from hubferry.plan import Policy
-from tests.support.compare import differences
 
 SOURCE = "source-org/model"
 TARGET = "your-org/model"
@@ -52,9 +53,7 @@ class Bench:
         """True once the target repository exists."""
         return self.lab.ms.repos.get("model", TARGET) is not None
 
-    def seed(
-        self, files: Mapping[str, Seed], *, lfs: list[str] | None = None, **card: Any
-    ) -> Repo:
+    def seed(self, files: Mapping[str, Seed], *, lfs: list[str] | None = None, **card: Any) -> Repo:
         """Make the source repository with these files."""
         repo = self.lab.hf.repos.create("model", SOURCE, created_by="source-org")
         repo.license = "mit"

@@ -41,7 +41,7 @@ def rot(repo: Repo, file: TreeFile) -> str | None:
 
 def rotten_files(repo: Repo | None) -> list[str]:
     """Paths in any commit of ``repo`` whose bytes are lost or wrong."""
-    found = repo.commits.values() if repo else ()
-    return sorted(
-        {path for commit in found for path, file in commit.tree.items() if rot(repo, file)}
-    )
+    if repo is None:
+        return []
+    trees = [commit.tree for commit in repo.commits.values()]
+    return sorted({path for tree in trees for path, file in tree.items() if rot(repo, file)})

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.bench import Bench
 
 from hubferry.lab.config import LabConfig
 from hubferry.lab.server import Lab
-from tests.support.bench import Bench
 
 __all__ = ["bench", "clean_environment", "lab"]
 
