@@ -9,7 +9,7 @@ from rich.console import Console
 from hubferry.errors import ExitCode
 from hubferry.i18n import tr
 from hubferry.inspection.families import Family
-from hubferry.inspection.report import InspectReport, Severity, Verdict
+from hubferry.inspection.report import InspectReport, Need, Severity, Verdict
 from hubferry.model import Visibility
 from hubferry.report import shapes, words
 from hubferry.report.tables import facts, print_grid, say
@@ -71,6 +71,10 @@ def inspect_shape(report: InspectReport) -> shapes.InspectShape:
             )
             for match in report.families
         ],
+        needs=[
+            shapes.NeedItem(tr(need.what), list(need.looked_for), need.found)
+            for need in report.needs
+        ],
         has_chat_template=report.has_chat_template,
         parameters=report.parameters,
         parameters_note=tr(report.parameters_note) if report.parameters_note else None,
@@ -126,6 +130,8 @@ def _facts(report: InspectReport) -> Iterable[tuple[Text, str]]:
     if report.families:
         signs = [f"{sign.kind}: {sign.value}" for sign in report.families[0].evidence[:3]]
         yield T("recognised by"), words.clean(separator.join(signs))
+    if report.needs:
+        yield T("needs"), separator.join(_need(need) for need in report.needs)
     yield T("chat template"), tr(_chat_template(report.has_chat_template))
     yield T("files"), str(report.files)
     yield T("size"), words.size(report.size_bytes)
@@ -142,6 +148,11 @@ def _facts(report: InspectReport) -> Iterable[tuple[Text, str]]:
         count=report.requests,
     )
     yield T("read for this"), tr(traffic)
+
+
+def _need(need: Need) -> str:
+    found = words.clean(need.found) if need.found else tr(T("missing"))
+    return tr(T("{what} ({found})", what=need.what, found=found))
 
 
 def _chat_template(has_one: bool | None) -> Text:

@@ -98,7 +98,9 @@ def plan_shape(report: PlanReport, command: str = "plan") -> shapes.PlanShape:
         held_bytes=report.held_bytes,
         blobs_unasked=report.blobs_unasked,
         commits=report.commits,
-        seconds_estimate=report.seconds_estimate,
+        seconds_estimate=round(report.seconds_estimate, 3),
+        speed_bytes_per_second=report.speed_bytes_per_second,
+        is_speed_measured=report.is_speed_measured,
         advice=[
             shapes.AdviceItem(item.level, tr(item.text), item.path, item.source)
             for item in report.preflight.advice

@@ -15,7 +15,7 @@ _STEPS = {
     "list": T("listing"),
     "plan": T("planning"),
     "read": T("reading to compare"),
-    "blobs": T("sending"),
+    "send": T("sending"),
     "commit": T("committing"),
     "verify": T("verifying"),
 }

@@ -73,12 +73,19 @@ def _plan_facts(report: PlanReport) -> Iterable[tuple[Text, str]]:
         )
         yield T("not asked"), tr(unasked)
     yield T("commits"), str(report.commits)
-    if report.seconds_estimate is not None:
-        yield T("time, about"), words.duration(report.seconds_estimate)
+    yield T("time, about"), tr(_estimate(report))
     yield T("target"), tr(_target_state(report))
     yield T("may write"), tr(ACCESS[report.preflight.write_access])
     yield T("visibility"), words.clean(report.visibility)
     yield T("licence"), words.clean(report.license) if report.license else tr(T("not stated"))
+
+
+def _estimate(report: PlanReport) -> Text:
+    time = words.duration(report.seconds_estimate)
+    speed = words.speed(report.speed_bytes_per_second)
+    if report.is_speed_measured:
+        return T("{time} (at {speed}, as in earlier runs)", time=time, speed=speed)
+    return T("{time} (assuming {speed})", time=time, speed=speed)
 
 
 def _target_state(report: PlanReport) -> Text:

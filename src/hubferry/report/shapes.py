@@ -131,7 +131,9 @@ class PlanShape:
     held_bytes: int
     blobs_unasked: int
     commits: int
-    seconds_estimate: float | None
+    seconds_estimate: float
+    speed_bytes_per_second: float
+    is_speed_measured: bool
     advice: list[AdviceItem]
     entries: list[PlanItem]
     seconds: float
@@ -212,6 +214,15 @@ class FamilyItem:
 
 
 @dataclass(frozen=True)
+class NeedItem:
+    """What a complete repository of this kind holds; ``found`` null: none of ``looked_for``."""
+
+    what: str
+    looked_for: list[str]
+    found: str | None
+
+
+@dataclass(frozen=True)
 class ProblemItem:
     """One finding. ``is_unchecked``: a check that could not be done."""
 
@@ -238,6 +249,7 @@ class InspectShape:
     files: int
     size_bytes: int
     families: list[FamilyItem]
+    needs: list[NeedItem]
     has_chat_template: bool | None
     parameters: int | None
     parameters_note: str | None
