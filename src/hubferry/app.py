@@ -173,8 +173,8 @@ class App:
             saved.target,
             saved.policy,
             confirm,
-            pinned_commit=None if is_forced else saved.source_commit,
-            pinned_head=None if is_forced else saved.target_head,
+            pinned_source=None if is_forced else saved.source_head,
+            pinned_target=None if is_forced else saved.target_head,
         )
 
     def verify(
@@ -245,13 +245,13 @@ class App:
         policy: Policy,
         confirm: Confirm = lambda deletions: False,
         *,
-        pinned_commit: str | None = None,
-        pinned_head: str | None = None,
+        pinned_source: str | None = None,
+        pinned_target: str | None = None,
     ) -> RunReport:
         job = replace(
             self._job(command, source, target, policy),
-            pinned_commit=pinned_commit,
-            pinned_head=pinned_head,
+            pinned_source=pinned_source,
+            pinned_target=pinned_target,
         )
         _refuse_onto_itself(source, target)
         with self._recorded(job) as keep:

@@ -71,12 +71,21 @@ class Committer:
         """The target as the last commit left it."""
         return self._found.target
 
-    def commit(self, entries: Sequence[PlanEntry], done: Mapping[str, Delivered]) -> None:
+    def commit(
+        self,
+        entries: Sequence[PlanEntry],
+        done: Mapping[str, Delivered],
+        fit_to_show: Callable[[Sequence[PlanEntry]], Sequence[PlanEntry]],
+    ) -> None:
         """Commit; if the target refuses the group, halve it to find the file it refuses.
 
         ``done`` holds what was delivered, by path. A file that is refused even
-        alone goes to the tally's failures.
+        alone goes to the tally's failures, and ``fit_to_show`` then says which
+        of the others may still be committed.
         """
+        entries = fit_to_show(entries)
+        if not entries:
+            return
         try:
             self._commit_group(entries, done)
         except (AccessError, QuotaError, NotFoundError, ConflictError):
@@ -89,8 +98,8 @@ class Committer:
                 self._tally.failures[path] = error.at(path=path)
                 return
             middle = len(entries) // 2
-            self.commit(entries[:middle], done)
-            self.commit(entries[middle:], done)
+            self.commit(entries[:middle], done, fit_to_show)
+            self.commit(entries[middle:], done, fit_to_show)
 
     def _commit_group(self, entries: Sequence[PlanEntry], done: Mapping[str, Delivered]) -> None:
         changes = [_change(entry, done) for entry in entries]

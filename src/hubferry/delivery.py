@@ -162,16 +162,21 @@ class Delivery:
             for entry in self._groups[0]
         ):
             group = self._groups.popleft()
-            good = self._make_sure([entry for entry in group if not self._leave_out(entry)])
-            if good:
-                self._committer.commit(good, self._delivered(good))
+            good = self._make_sure(self._fit_to_show(group))
+            self._committer.commit(good, self._delivered(good), self._fit_to_show)
             self._release(group)
+
+    def _fit_to_show(self, entries: Sequence[PlanEntry]) -> list[PlanEntry]:
+        """The entries that may be committed, as things stand now."""
+        return [entry for entry in entries if not self._leave_out(entry)]
 
     def _leave_out(self, entry: PlanEntry) -> bool:
         """True for a file that failed, or that must not show because others failed."""
         failures = self.tally.failures
         if entry.action is Action.DELETE:
             return bool(failures)
+        if entry.path in failures:
+            return True
         done = self._done[self._keys[entry.path]]
         if isinstance(done, CopyError):
             failures[entry.path] = done

@@ -11,7 +11,7 @@ from hubferry.errors import ConflictError, CopyError, RefusedError, RefusedPathE
 from hubferry.outcome import Preflight
 from hubferry.plan import Action, OnConflict, Plan, PlanEntry, Policy, deletion_limit
 from hubferry.preflight import widens_audience
-from hubferry.survey import Survey, Tools, head_of
+from hubferry.survey import Survey, Tools
 from hubferry.text import T
 
 Confirm = Callable[[Sequence[PlanEntry]], bool]
@@ -34,22 +34,22 @@ def refused_paths(plan: Plan, found: Survey) -> list[CopyError]:
 
 
 def guard_moved(
-    found: Survey, tools: Tools, pinned_commit: str | None, pinned_head: str | None
+    found: Survey, tools: Tools, pinned_source: str | None, pinned_target: str | None
 ) -> None:
-    """Of a saved plan: neither end may have moved since.
+    """Of a saved plan: neither end may have moved since. Without a pinned source: no plan.
 
     Raises:
         ConflictError: one did.
     """
-    head = head_of(found, tools) if found.target_exists else None
+    if pinned_source is None:
+        return
     ends = (
-        (Side.SOURCE, found.source.repo, pinned_commit, found.source.commit),
-        (Side.TARGET, found.target.repo, pinned_head, head),
+        (Side.SOURCE, found.source.repo, pinned_source, found.source_head(tools)),
+        # None stands for "did not exist"; if it does now, somebody else made it.
+        (Side.TARGET, found.target.repo, pinned_target, found.target_head(tools)),
     )
     for side, repo, then, now in ends:
-        # A target that did not exist when the plan was made may exist by now only
-        # if somebody else made it, so None is compared as well.
-        if pinned_commit is not None and now != then:
+        if now != then:
             raise ConflictError(
                 T(
                     "{repo} moved since the plan was made: it was {then}, it is {now}",
@@ -120,7 +120,7 @@ def guard_deletions(plan: Plan, policy: Policy, found: Survey, confirm: Confirm)
     if not deletions:
         return
     for listing in (found.source_listing, found.target_listing):
-        if listing.doubtful_folders or listing.refused:
+        if listing.doubtful_folders or any(policy.selects(item.path) for item in listing.refused):
             raise _stop(
                 ConflictError(
                     T("{repo} cannot be listed in full, so nothing is deleted", repo=listing.repo),

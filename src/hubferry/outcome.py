@@ -173,6 +173,7 @@ class PlanReport:
     source: RepoRef
     target: RepoRef
     target_exists: bool
+    source_head: str
     target_head: str | None
     plan: Plan
     preflight: Preflight

@@ -1,7 +1,7 @@
 """Plans in files: made by ``hubferry plan --out``, carried out by ``hubferry apply``.
 
 A saved plan holds what was asked for and what it was made from (the source's
-commit, the target's head), besides the entries a person reads. Applying it
+head, the target's head), besides the entries a person reads. Applying it
 runs the ordinary copy with both ends pinned to those, so there is one way of
 copying, not two.
 """
@@ -43,7 +43,7 @@ class SavedPlan:
     command: str
     source: Address
     target: Address
-    source_commit: str
+    source_head: str
     target_head: str | None
     policy: Policy
     send_bytes: int
@@ -61,24 +61,21 @@ def save_plan(
 
     Raises:
         LocalError: the file cannot be written.
-        UsageError: the source cannot be pinned, so nothing could be refused later.
     """
-    commit = report.source.commit
-    if commit is None:
-        raise UsageError(T("the source tells no commit, so a plan of it cannot be kept"))
     saved = SavedPlan(
         FORMAT,
         "mirror" if policy.is_mirror else "copy",
         source,
         target,
-        commit,
+        report.source_head,
         report.target_head,
         policy,
         report.send_bytes,
         report.commits,
         tuple(
             SavedEntry(
-                entry.path,
+                # A refused path may hold what no UTF-8 can say; the reader still wants to see it.
+                entry.path.encode("utf-8", "backslashreplace").decode(),
                 entry.action.value,
                 str(entry.reason),
                 entry.size_bytes,
@@ -117,7 +114,7 @@ def load_plan(path: Path) -> SavedPlan:
         raise UsageError(
             T("the plan {path} cannot be read: {cause}", path=path, cause=exc.strerror)
         ) from exc
-    except (ValueError, ValidationError) as exc:
+    except (ValueError, ValidationError, RecursionError) as exc:
         raise UsageError(
             T("{path} is not a plan", path=path),
             hint=T("make one with `hubferry plan SOURCE TARGET --out FILE`"),

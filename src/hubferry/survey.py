@@ -15,7 +15,7 @@ from hubferry.control import CancelToken, Patience, call
 from hubferry.engines.base import Engine
 from hubferry.errors import CopyError, NotFoundError, Side
 from hubferry.events import Listed, Note, Observer, Resolved, StepStarted
-from hubferry.hubs.base import Hub, SourceHub, TargetHub
+from hubferry.hubs.base import Hub, HubTraits, SourceHub, TargetHub
 from hubferry.ledger import Ledger
 from hubferry.model import (
     Access,
@@ -87,6 +87,16 @@ class Survey:
     target_listing: Listing
     known: KnownDigests
     kept: dict[str, Content] = field(default_factory=dict)
+
+    def source_head(self, tools: Tools) -> str:
+        """What names the source's state."""
+        return head_of(self.source, self.source_listing, tools.source.traits)
+
+    def target_head(self, tools: Tools) -> str | None:
+        """What names the target's state; None if it does not exist."""
+        if not self.target_exists:
+            return None
+        return head_of(self.target, self.target_listing, tools.target.traits)
 
 
 def opener(hub: SourceHub, info: RepoInfo, entry: FileEntry) -> OpenAt:
@@ -243,11 +253,11 @@ def stored_blobs(plan: Plan, found: Survey, tools: Tools) -> set[Sha256]:
     return stored
 
 
-def head_of(found: Survey, tools: Tools) -> str:
-    """What names the target's present state: its commit, else a digest of its listing."""
-    if tools.target.traits.tells_head and found.target.commit:
-        return found.target.commit
-    return listing_digest(found.target_listing)
+def head_of(info: RepoInfo, listing: Listing, traits: HubTraits) -> str:
+    """What names a repository's present state: its commit, else a digest of its listing."""
+    if traits.tells_head and info.commit:
+        return info.commit
+    return listing_digest(listing)
 
 
 def ask_write_access(found: Survey, tools: Tools) -> Access:

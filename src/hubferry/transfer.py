@@ -49,7 +49,6 @@ from hubferry.survey import (
     Tools,
     ask_write_access,
     draw_plan,
-    head_of,
     learn_digests,
     list_pinned,
     look_closer,
@@ -75,8 +74,8 @@ class Job:
     source: Address
     target: Address
     policy: Policy
-    pinned_commit: str | None = None
-    pinned_head: str | None = None
+    pinned_source: str | None = None
+    pinned_target: str | None = None
 
 
 def copy_repo(job: Job, tools: Tools, confirm: Confirm = lambda deletions: False) -> RunReport:
@@ -135,7 +134,7 @@ class _Run:
         report.source = RepoRef.of(job.source, found.source)
         report.target = RepoRef.of(job.target, found.target)
         report.target_url = found.target.web_url
-        guard_moved(found, self.tools, job.pinned_commit, job.pinned_head)
+        guard_moved(found, self.tools, job.pinned_source, job.pinned_target)
 
     def learn(self) -> None:
         """Read what cannot be compared otherwise."""
@@ -183,7 +182,8 @@ class _Run:
                     lambda: tools.target.create_repo(found.target.repo, visibility, license_id),
                 )
                 self._look_at_new_target()
-            head = head_of(found, tools)
+            head = found.target_head(tools)
+            assert head is not None, "the target exists by now"
             tools.ledger.note_before(job.run_id, found.target_listing, head)
             self._tag_backup()
         except CopyError as error:
@@ -393,7 +393,8 @@ def plan_repo(job: Job, tools: Tools) -> PlanReport:
         source=run.report.source,
         target=run.report.target or RepoRef.of(job.target),
         target_exists=found.target_exists,
-        target_head=head_of(found, tools) if found.target_exists else None,
+        source_head=found.source_head(tools),
+        target_head=found.target_head(tools),
         plan=drawn,
         preflight=preflight(found, drawn, policy, traits, access),
         commits=len(groups),
