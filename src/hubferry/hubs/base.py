@@ -72,6 +72,8 @@ class HubTraits:
     blob_query_size: int = 64
     """Blobs asked for in one ``missing_blobs`` call."""
     limits: tuple[Limit, ...] = ()
+    tells_scans: bool = False
+    """``stat_files`` tells the hub's own security verdict, many paths a request."""
     is_local: bool = False
     """Reads and writes cost disk, not a network link."""
 

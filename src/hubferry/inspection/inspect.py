@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from hubferry.control import CancelToken, Patience, call
@@ -55,6 +55,10 @@ class _Steps:
         if self._observer is not None:
             self._observer(self._done, self._total, path)
         self._done += 1
+
+
+SCANS_ASKED = 1000
+"""Weight files whose security verdict is asked for; 500 a request at Hugging Face."""
 
 
 def inspect_repo(
@@ -114,7 +118,7 @@ def inspect_repo(
         parameters=count.parameters,
         parameters_note=count.note,
         dtypes=count.dtypes,
-        security=_security(listing, findings),
+        security=_security(_scanned(hub, info, listing, patience_factory), findings),
         problems=findings.problems,
         traffic_bytes=reader.traffic_bytes,
         budget_bytes=budget_bytes,
@@ -198,8 +202,25 @@ def _facts(
     )
 
 
-def _security(listing: Listing, findings: Findings) -> SecuritySummary:
-    told = [(e.path, e.security_status) for e in listing.entries if e.security_status]
+def _scanned(
+    hub: SourceHub,
+    info: RepoInfo,
+    listing: Listing,
+    patience_factory: Callable[[], Patience],
+) -> Sequence[FileEntry]:
+    """The listing's files, with the hub's scan of those that can carry code or weights."""
+    wanted = [entry.path for entry in listing.entries if is_weight(entry.path)][:SCANS_ASKED]
+    if not hub.traits.tells_scans or not wanted:
+        return listing.entries
+    try:
+        found = call(patience_factory(), lambda: hub.stat_files(info, wanted))
+    except (AccessError, NotFoundError):
+        return listing.entries
+    return [found.get(entry.path) or entry for entry in listing.entries]
+
+
+def _security(entries: Sequence[FileEntry], findings: Findings) -> SecuritySummary:
+    told = [(e.path, e.security_status) for e in entries if e.security_status]
     flagged = tuple((path, status) for path, status in told if status.lower() not in _CALM_STATUSES)
     for path, status in flagged:
         findings.add(Severity.WARNING, path, T("the hub's scan says: {status}", status=status))

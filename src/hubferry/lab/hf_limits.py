@@ -54,7 +54,8 @@ class Quotas:
 
 def quota_headers(request: web.Request) -> dict[str, str]:
     """Return the headers for an answer that is sent while its handler still runs."""
-    return request.get(_HEADERS, {})
+    headers: dict[str, str] = request.get(_HEADERS, {})
+    return headers
 
 
 def _headers(bucket: Bucket, window: RateWindow, verdict: Verdict) -> dict[str, str]:

@@ -65,6 +65,7 @@ TRAITS = HubTraits(
     tells_head=True,
     can_tag=True,
     own_files=frozenset({".gitattributes"}),
+    tells_scans=True,
     # The official upload pipeline starts at 250 files a commit; a request has 60 s.
     commit_max_changes=250,
     commit_max_inline_bytes=8 * 1024 * 1024,
