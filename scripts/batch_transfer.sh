@@ -36,7 +36,7 @@ if [ -d "$list" ] || [ ! -r "$list" ]; then
     usage_error "无法读取模型列表文件: $list" "cannot read the list of models: $list"
 fi
 
-scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd) || exit 1
+scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P) || exit 1
 if [ -n "${HUBFERRY_PYTHON:-}" ]; then
     python=$HUBFERRY_PYTHON
 elif [ -x "$scripts/../.venv/bin/python" ]; then

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hubferry.app import App
 from hubferry.errors import Side
+from hubferry.events import silent
 from hubferry.guide.readable import ReadReport, check_readable
 from hubferry.model import Address, RepoInfo
 from hubferry.outcome import HubStatus
@@ -15,13 +18,16 @@ class GuideApp(App):
     """Everything ``App`` does, and a little more."""
 
     def check_readable(self, source: Address, info: RepoInfo, *, is_deep: bool) -> ReadReport:
-        """Whether every file of the resolved ``info`` can be read; writes nothing.
+        """Whether every file of ``source``, resolved before to ``info``, can be read.
+
+        Writes nothing.
 
         Raises:
             CopyError: the hub is down, limits us or forbids reading.
         """
         tools = self._tools(self._job("verify-only", source, source, Policy()))
-        listing = list_pinned(tools.source, info, Side.SOURCE, tools)
+        # Silent: the inspection has just announced the same listing.
+        listing = list_pinned(tools.source, info, Side.SOURCE, replace(tools, observe=silent))
         return check_readable(info, listing, tools, is_deep=is_deep)
 
     def target_status(self, namespace: str | None) -> HubStatus:

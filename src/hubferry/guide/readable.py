@@ -50,7 +50,7 @@ def check_readable(info: RepoInfo, listing: Listing, tools: Tools, *, is_deep: b
         CopyError: the hub is down, limits us or forbids reading, after all tries.
         CancelledError: someone asked to stop.
     """
-    tools.observe(StepStarted("read"))
+    tools.observe(StepStarted("verify"))
     check = partial(_read_whole if is_deep else _read_head, info, tools)
     errors: list[ErrorRecord] = []
     for outcome in tools.engine.run(iter(listing.entries), check, tools.cancel):
