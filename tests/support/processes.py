@@ -58,7 +58,7 @@ class LabProcess:
         url = f"{self.ready['control']}{path}" + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data=data, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=600) as answer:
             return json.load(answer)
 
     def seed(self, repo: str, files: Mapping[str, Mapping[str, object]], **more: object) -> None:
