@@ -44,6 +44,16 @@ class Option(click.Option):
         return super().get_help_record(ctx)
 
 
+_HELP = T("Show this message and exit.")
+
+
+def _say_help(option: click.Option | None) -> click.Option | None:
+    """Click makes its ``--help`` once and would keep the language of that moment."""
+    if option is not None:
+        option.help = tr(_HELP)
+    return option
+
+
 class Command(click.Command):
     """A command with translated help, options by section, and several patterns per flag."""
 
@@ -52,6 +62,10 @@ class Command(click.Command):
     def __init__(self, *args: Any, about: Text, **kw: Any) -> None:
         super().__init__(*args, **kw)
         self.about = about
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """``--help``, in the user's language."""
+        return _say_help(super().get_help_option(ctx))
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """The first sentence, for the list of commands."""
@@ -132,6 +146,10 @@ class Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order given: the common ones first, not the alphabet's."""
         return list(self.commands)
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """``--help``, in the user's language."""
+        return _say_help(super().get_help_option(ctx))
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """The first sentence, for the list of commands."""

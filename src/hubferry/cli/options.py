@@ -200,13 +200,7 @@ lang_option = option(
     "--lang", metavar="LANGUAGE", about=T("Language of messages: en or zh."), section=OUTPUT
 )
 
-output = stack(
-    flag(
-        "--json",
-        about=T("Print exactly one JSON object on standard output."),
-        section=OUTPUT,
-    ),
-    flag("--quiet", "-q", about=T("Print errors only."), section=OUTPUT),
+showing = stack(
     option(
         "--progress",
         type=click.Choice(["auto", "on", "off"]),
@@ -225,6 +219,16 @@ output = stack(
     ),
     option("--log-file", type=FILE, metavar="FILE", about=T("Log to this file."), section=OUTPUT),
     lang_option,
+)
+
+output = stack(
+    flag(
+        "--json",
+        about=T("Print exactly one JSON object on standard output."),
+        section=OUTPUT,
+    ),
+    flag("--quiet", "-q", about=T("Print errors only."), section=OUTPUT),
+    showing,
 )
 
 common = stack(hubs, patience, record, output)

@@ -89,6 +89,7 @@ def plan_shape(report: PlanReport, command: str = "plan") -> shapes.PlanShape:
         source=_place(report.source),
         target=_place(report.target),
         target_exists=report.target_exists,
+        source_head=report.source_head,
         target_head=report.target_head,
         visibility=report.visibility,
         license=report.license,

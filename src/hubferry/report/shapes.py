@@ -115,13 +115,17 @@ class PlanItem:
 
 @dataclass(frozen=True)
 class PlanShape:
-    """What ``plan`` and ``--dry-run`` print. ``files`` counts the entries by action."""
+    """What ``plan`` and ``--dry-run`` print. ``files`` counts the entries by action.
+
+    A head is the commit, or a digest of the listing where the hub tells no commit.
+    """
 
     run_id: str
     command: str
     source: Place
     target: Place
     target_exists: bool
+    source_head: str
     target_head: str | None
     visibility: str
     license: str | None

@@ -90,6 +90,7 @@ class FakeApp:
             "run-1",
             RepoRef.of(source),
             RepoRef.of(target),
+            source_head="main",
             target_exists=False,
             target_head=None,
             plan=PLAN,

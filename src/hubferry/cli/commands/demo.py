@@ -18,7 +18,7 @@ from hubferry.text import T
     cls=Command,
     about=T("Start the lab, copy a model from its Hugging Face to its ModelScope side, verify it."),
 )
-@opt.output
+@opt.showing
 @click.pass_context
 def demo(ctx: click.Context, /, **options: Any) -> int:
     """Run the demo."""
