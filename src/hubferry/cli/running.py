@@ -128,12 +128,19 @@ class Invocation:
 
     def finish(self, report: RunReport) -> int:
         """Print what a run did and its errors; the exit code."""
-        self.emit(json_report.run_shape(report), lambda out: print_run(out, report))
+        self.emit(json_report.run_shape(report), lambda out: self._show_run(out, report))
         if report.errors:
             self.warn(errors_text(report.errors))
         elif report.was_cancelled:
             self.warn(errors_text([ErrorRecord.of(stopped())]))
         return report.exit_code
+
+    @staticmethod
+    def _show_run(out: Console, report: RunReport) -> None:
+        # A run that was stopped before it did anything has only its error to tell.
+        is_bare = report.exit_code and not (report.commits or report.bytes.sent)
+        if not is_bare or report.differences:
+            print_run(out, report)
 
     def _last_words(self) -> None:
         """Said when the run has to be left without its report."""

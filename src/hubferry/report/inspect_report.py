@@ -10,9 +10,8 @@ from hubferry.errors import ExitCode
 from hubferry.i18n import tr
 from hubferry.inspection.families import Family
 from hubferry.inspection.report import InspectReport, Need, Severity, Verdict
-from hubferry.model import Visibility
 from hubferry.report import shapes, words
-from hubferry.report.tables import facts, print_grid, say
+from hubferry.report.tables import VISIBILITIES, facts, print_grid, say
 from hubferry.text import T, Text
 
 FAMILIES = {
@@ -39,13 +38,6 @@ _SEVERITIES = {
     Severity.MISSING: T("missing"),
     Severity.BROKEN: T("broken"),
     Severity.WARNING: T("warning"),
-}
-VISIBILITIES = {
-    Visibility.PUBLIC: T("public"),
-    Visibility.INTERNAL: T("internal"),
-    Visibility.PRIVATE: T("private"),
-    Visibility.GATED: T("gated: readers must accept terms"),
-    Visibility.UNKNOWN: T("unknown"),
 }
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from rich.console import Console
 
 from hubferry.i18n import tr
+from hubferry.model import Visibility
 from hubferry.outcome import Advice, PlanReport
 from hubferry.plan import Action, PlanEntry
 from hubferry.report import words
-from hubferry.report.tables import ACCESS, facts, place, print_grid, say
+from hubferry.report.tables import ACCESS, VISIBILITIES, facts, place, print_grid, say
 from hubferry.text import T, Text
 
 _ACTIONS = {
@@ -76,7 +77,7 @@ def _plan_facts(report: PlanReport) -> Iterable[tuple[Text, str]]:
     yield T("time, about"), tr(_estimate(report))
     yield T("target"), tr(_target_state(report))
     yield T("may write"), tr(ACCESS[report.preflight.write_access])
-    yield T("visibility"), words.clean(report.visibility)
+    yield T("visibility"), tr(VISIBILITIES[Visibility(report.visibility)])
     yield T("licence"), words.clean(report.license) if report.license else tr(T("not stated"))
 
 

@@ -12,7 +12,7 @@ from rich.text import Text as RichText
 
 from hubferry.compare import Difference
 from hubferry.i18n import tr
-from hubferry.model import Access
+from hubferry.model import Access, Visibility
 from hubferry.outcome import HubStatus, RepoRef, RunReport
 from hubferry.report import words
 from hubferry.text import T, Text
@@ -37,6 +37,14 @@ ACCESS = {
     Access.YES: T("yes"),
     Access.NO: T("no"),
     Access.UNKNOWN: T("unknown until the first write"),
+}
+
+VISIBILITIES = {
+    Visibility.PUBLIC: T("public"),
+    Visibility.INTERNAL: T("internal"),
+    Visibility.PRIVATE: T("private"),
+    Visibility.GATED: T("gated: readers must accept terms"),
+    Visibility.UNKNOWN: T("unknown"),
 }
 
 
