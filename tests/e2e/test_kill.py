@@ -40,7 +40,9 @@ def _files() -> dict[str, dict[str, object]]:
     small: dict[str, dict[str, object]] = {name: {"text": f"{name} {name}\n"} for name in names}
     for number in range(FILES - BIG_FILES - len(names)):
         small[f"data/part-{number % 5}/{number:03}.txt"] = {"text": f"text {number}\n" * 40}
-    big = {f"weights-{n}.safetensors": {"size": BIG_BYTES, "seed": n} for n in range(BIG_FILES)}
+    big: dict[str, dict[str, object]] = {
+        f"weights-{n}.safetensors": {"size": BIG_BYTES, "seed": n} for n in range(BIG_FILES)
+    }
     return {**small, **big}
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.bench import Bench
 
+from hubferry.control import CancelToken
+from hubferry.hubs.modelscope import official
 from hubferry.lab.config import LabConfig
 from hubferry.lab.server import Lab
+from hubferry.net.config import HttpConfig
+from hubferry.net.http import HttpClient
 
-__all__ = ["bench", "clean_environment", "lab"]
+__all__ = ["bench", "clean_environment", "lab", "quick_waits", "short_timeouts"]
 
 _TELLING = ("HF_", "HUGGING", "MODELSCOPE_", "HUBFERRY_", "HTTP_", "HTTPS_", "ALL_PROXY")
 
@@ -44,3 +50,37 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def bench(lab: Lab, tmp_path: Path) -> Bench:
     """A source, a target, and an app between them in this process."""
     return Bench(lab, tmp_path)
+
+
+@pytest.fixture
+def quick_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Pauses last a moment only; the list tells how long each was meant to be, in seconds."""
+    waits: list[float] = []
+
+    def sleep(token: CancelToken, seconds: float) -> None:
+        waits.append(seconds)
+        if token._event.wait(min(max(0.0, seconds), 0.02)):
+            token.check()
+
+    monkeypatch.setattr(CancelToken, "sleep", sleep)
+    return waits
+
+
+@pytest.fixture
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> float:
+    """A silent hub is given up after this many seconds instead of half a minute and more."""
+    seconds = 1.5
+    for hub in ("huggingface", "modelscope"):
+        config = partial(HttpConfig, read_timeout_seconds=seconds)
+        monkeypatch.setattr(f"hubferry.hubs.{hub}.hub.HttpConfig", config)
+    defaults: dict[str, Any] = HttpClient.put.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "answer_timeout_seconds", seconds)
+    make_client = official.make_client
+
+    def make_impatient(*args: Any) -> Any:
+        client = make_client(*args)
+        client._timeout = (seconds, seconds)
+        return client
+
+    monkeypatch.setattr(official, "make_client", make_impatient)
+    return seconds
