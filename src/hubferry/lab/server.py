@@ -86,7 +86,7 @@ class Lab:
         self._urls: dict[str, str] = {}
         self._runners: list[web.AppRunner] = []
         self._servers: list[asyncio.Server] = []
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lab", daemon=True)
         self._files = tempfile.TemporaryDirectory(prefix="hubferry-lab-")
         self._file_numbers = count()
@@ -195,9 +195,13 @@ class Lab:
         self._urls[routes.origin] = f"http://{host}:{server.sockets[0].getsockname()[1]}"
 
     async def _close_all(self) -> None:
+        # A server closed while it accepts a connection leaks it: first stop accepting.
+        for server in self._servers:
+            for listening in server.sockets:
+                self._loop.remove_reader(listening.fileno())
+        await _next_rounds()
         for server in self._servers:
             server.close()
-        await _next_rounds()
         for runner in self._runners:
             await runner.cleanup()
         await self._loop.shutdown_asyncgens()
