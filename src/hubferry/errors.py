@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
-from hubferry.text import Text
+from hubferry.text import T, Text
 
 
 class Side(StrEnum):
@@ -51,6 +51,7 @@ class CopyError(Exception):
     exit_code: ClassVar[int] = ExitCode.UNEXPECTED
     retryable: ClassVar[bool] = False
     default_headline: ClassVar[str] = "Unexpected error"
+    default_hint: ClassVar[Text | None] = None
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class CopyError(Exception):
         self.step = step
         self.repo = repo
         self.path = path
-        self.hint = hint
+        self.hint = hint or self.default_hint
         self.request_id = request_id
         self.headline = headline or self.default_headline
         self.is_final = False
@@ -182,6 +183,7 @@ class RateLimitedError(HubError):
     exit_code = ExitCode.LIMITED
     retryable = True
     default_headline = "Rate limit reached"
+    default_hint = T("run the same command again later: it goes on where it stopped")
 
     def __init__(
         self, message: Text | str, *, retry_after_seconds: float | None = None, **where: object
@@ -200,6 +202,10 @@ class UnavailableError(HubError):
     code = "unavailable"
     retryable = True
     default_headline = "Connection failed"
+    default_hint = T(
+        "check the network, then run the same command again: it goes on where it stopped; "
+        "each hub can have its own proxy and endpoint (see `hubferry copy --help`)"
+    )
 
     def __init__(self, message: Text | str, *, ambiguous: bool = False, **where: object) -> None:
         self.ambiguous = ambiguous
@@ -218,6 +224,7 @@ class ProtocolError(HubError):
 
     code = "protocol"
     default_headline = "Unexpected answer from the hub"
+    default_hint = T("if it stays so, report it with a log made by --log-level DEBUG --log-file")
 
 
 class UncheckedError(HubError):
@@ -263,6 +270,7 @@ class NoSpaceError(LocalError):
 
     code = "no_space"
     default_headline = "No space left on device"
+    default_hint = T("make room on the disk, then run the same command again")
 
 
 class CancelledError(CopyError):

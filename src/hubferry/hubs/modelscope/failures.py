@@ -164,5 +164,5 @@ def _unknown_token(message: Text, asked: Asked, ident: str | None) -> CopyError:
 
 def _access_hint(asked: Asked) -> Text:
     if not asked.has_token:
-        return T("log in first: set MODELSCOPE_API_TOKEN or run `hubferry login`")
+        return T("log in first: set MODELSCOPE_API_TOKEN or run `hubferry auth login ms`")
     return T("the token may lack the write permission, or the namespace is not yours")
