@@ -31,9 +31,17 @@ from hubferry.model import (
     RepoInfo,
     Sha256,
 )
-from hubferry.plan import Action, KnownDigests, PlanEntry, is_same
+from hubferry.plan import (
+    RANK_UNBLOCK,
+    Action,
+    KnownDigests,
+    PlanEntry,
+    commit_rank,
+    is_same,
+)
 from hubferry.sending import Delivered
 from hubferry.survey import Survey, Tools, list_pinned
+from hubferry.text import T
 
 
 @dataclass
@@ -71,19 +79,14 @@ class Committer:
         """The target as the last commit left it."""
         return self._found.target
 
-    def commit(
-        self,
-        entries: Sequence[PlanEntry],
-        done: Mapping[str, Delivered],
-        fit_to_show: Callable[[Sequence[PlanEntry]], Sequence[PlanEntry]],
-    ) -> None:
+    def commit(self, entries: Sequence[PlanEntry], done: Mapping[str, Delivered]) -> None:
         """Commit; if the target refuses the group, halve it to find the file it refuses.
 
         ``done`` holds what was delivered, by path. A file that is refused even
-        alone goes to the tally's failures, and ``fit_to_show`` then says which
-        of the others may still be committed.
+        alone goes to the tally's failures, and what must not show without it
+        goes there too.
         """
-        entries = fit_to_show(entries)
+        entries = [entry for entry in entries if not self._is_held_back(entry)]
         if not entries:
             return
         try:
@@ -98,8 +101,27 @@ class Committer:
                 self._tally.failures[path] = error.at(path=path)
                 return
             middle = len(entries) // 2
-            self.commit(entries[:middle], done, fit_to_show)
-            self.commit(entries[middle:], done, fit_to_show)
+            self.commit(entries[:middle], done)
+            self.commit(entries[middle:], done)
+
+    def _is_held_back(self, entry: PlanEntry) -> bool:
+        """True for what must not happen because files that come before it failed."""
+        failures = self._tally.failures
+        if entry.action is Action.DELETE:
+            # What stands in the way of other files has to go before them.
+            return entry.rank != RANK_UNBLOCK and bool(failures)
+        if not any(commit_rank(path) < entry.rank for path in failures):
+            return False
+        # A half-copied repository must not be mistaken for a whole one.
+        failures[entry.path] = ConflictError(
+            T("held back, because files that it describes could not be copied"),
+            side=Side.TARGET,
+            step="commit",
+            repo=str(self.target.repo),
+            path=entry.path,
+            hint=T("mend the files named before it and run the same command again"),
+        )
+        return True
 
     def _commit_group(self, entries: Sequence[PlanEntry], done: Mapping[str, Delivered]) -> None:
         changes = [_change(entry, done) for entry in entries]
@@ -114,16 +136,24 @@ class Committer:
     def _commit_once(self, changes: Sequence[CommitChange], message: str) -> str | None:
         """After a lost answer the target's listing decides whether to send again."""
         target, patience = self._tools.target, self._tools.patience(Side.TARGET)
+        is_in_doubt = False
         while True:
             patience.cancel.check()
             try:
                 return target.commit(self.target, changes, message)
             except CopyError as error:
-                patience.wait_after(error)
-                if isinstance(error, UnavailableError) and error.ambiguous:
+                is_in_doubt |= isinstance(error, UnavailableError) and error.ambiguous
+                # After a lost answer, what moved the branch may be that very commit,
+                # landing late: that is no conflict, and the listing knows.
+                may_be_ours = is_in_doubt and isinstance(error, ConflictError)
+                if not may_be_ours:
+                    patience.wait_after(error)
+                if is_in_doubt:
                     has_landed, head = self._has_landed(changes)
                     if has_landed:
                         return head
+                    if may_be_ours:
+                        raise
                     self._found.target = replace(self.target, commit=head)
 
     def _has_landed(self, changes: Sequence[CommitChange]) -> tuple[bool, str | None]:

@@ -8,7 +8,8 @@ was asked once more, in batches, whether it truly holds every blob it names.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import copy
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,7 +18,6 @@ from hubferry.control import call
 from hubferry.errors import (
     AccessError,
     CancelledError,
-    ConflictError,
     CopyError,
     IntegrityError,
     LedgerError,
@@ -28,10 +28,10 @@ from hubferry.errors import (
     UnavailableError,
 )
 from hubferry.model import Blob, FileEntry
-from hubferry.plan import RANK_CONFIG, Action, PlanEntry, commit_rank, group_for_commits
+from hubferry.plan import Action, PlanEntry, group_for_commits
 from hubferry.sending import Delivered, Sender, SendTask
 from hubferry.survey import Survey, Tools
-from hubferry.text import T, Text
+from hubferry.text import T
 
 HELD_CONTENT_BYTES = 64 * 1024 * 1024
 """Small files read ahead of their commit, at most; above it only blobs are started."""
@@ -69,12 +69,12 @@ class Delivery:
         self._sender = Sender(found, tools, lambda: found.target)
         # Named once: a digest learned on the way must not rename a content.
         self._keys = {
-            entry.path: _key(entry, self._source(entry))
-            for entry in entries
+            entry.path: _key(entry, self._source(entry), number)
+            for number, group in enumerate(self._groups)
+            for entry in group
             if entry.action is not Action.DELETE
         }
         self._tasks = self._make_tasks(entries)
-        self._wanted_by = Counter(self._keys.values())
         self._done: dict[str, Delivered | CopyError] = {}
         self._held_bytes = 0
         self._in_flight = 0
@@ -125,6 +125,7 @@ class Delivery:
                 self._settle(task, Delivered(task.entry.sha256), None)
             else:
                 self._in_flight += 1
+                self._held_bytes += _held_by(task)
                 yield task
 
     def _next_task(self, *, blobs_only: bool) -> SendTask | None:
@@ -142,9 +143,8 @@ class Delivery:
             assert result is not None
             self._outages = 0
             self._done[task.key] = result
-            if result.content is not None:
-                self._held_bytes += len(result.content.data)
             return
+        self._held_bytes -= _held_by(task)
         if not isinstance(error, CopyError) or _ends_run(error):
             raise error
         self._done[task.key] = error
@@ -162,45 +162,19 @@ class Delivery:
             for entry in self._groups[0]
         ):
             group = self._groups.popleft()
-            good = self._make_sure(self._fit_to_show(group))
-            self._committer.commit(good, self._delivered(good), self._fit_to_show)
+            good = self._make_sure([entry for entry in group if not self._has_failed(entry)])
+            self._committer.commit(good, self._delivered(good))
             self._release(group)
 
-    def _fit_to_show(self, entries: Sequence[PlanEntry]) -> list[PlanEntry]:
-        """The entries that may be committed, as things stand now."""
-        return [entry for entry in entries if not self._leave_out(entry)]
-
-    def _leave_out(self, entry: PlanEntry) -> bool:
-        """True for a file that failed, or that must not show because others failed."""
-        failures = self.tally.failures
+    def _has_failed(self, entry: PlanEntry) -> bool:
+        """True for a file whose content could not be delivered; notes it."""
         if entry.action is Action.DELETE:
-            return bool(failures)
-        if entry.path in failures:
-            return True
+            return False
         done = self._done[self._keys[entry.path]]
-        if isinstance(done, CopyError):
-            failures[entry.path] = done
-            return True
-        # A half-copied repository must not be mistaken for a whole one.
-        if entry.rank >= RANK_CONFIG and any(commit_rank(path) < RANK_CONFIG for path in failures):
-            failures[entry.path] = self._failure(
-                ConflictError,
-                entry.path,
-                T("held back, because files that it describes could not be copied"),
-                T("mend the files named before it and run the same command again"),
-            )
-            return True
-        return False
-
-    def _failure(self, kind: type[CopyError], path: str, message: Text, hint: Text) -> CopyError:
-        return kind(
-            message,
-            side=Side.TARGET,
-            step="commit",
-            repo=str(self._found.target.repo),
-            path=path,
-            hint=hint,
-        )
+        if not isinstance(done, CopyError):
+            return False
+        self.tally.failures[entry.path] = _of_path(done, entry.path)
+        return True
 
     def _delivered(self, entries: Sequence[PlanEntry]) -> Mapping[str, Delivered]:
         """What was delivered for these (good) entries, by path."""
@@ -213,16 +187,11 @@ class Delivery:
         return found
 
     def _release(self, group: Sequence[PlanEntry]) -> None:
-        """Let go of contents that no later commit needs."""
-        for entry in group:
-            if entry.action is Action.DELETE:
-                continue
-            key = self._keys[entry.path]
-            self._wanted_by[key] -= 1
-            done = self._done[key]
-            if self._wanted_by[key] == 0 and isinstance(done, Delivered) and done.content:
+        """Let go of the inline contents of a group; no other group has their keys."""
+        for key in {self._keys[entry.path] for entry in group if entry.is_inline}:
+            done = self._done.pop(key)
+            if isinstance(done, Delivered) and done.content is not None:
                 self._held_bytes -= len(done.content.data)
-                self._done[key] = replace(done, content=None)
 
     # --- blobs, once more --------------------------------------------------------
 
@@ -240,20 +209,30 @@ class Delivery:
         }
         lost = self._not_held(set(blobs.values()))
         for _ in range(RESEND_ROUNDS):
-            if not lost:
-                return entries
-            for path in {blob: path for path, blob in blobs.items() if blob in lost}.values():
-                self._send_again(path, blobs[path])
+            again = {
+                blob: path
+                for path, blob in blobs.items()
+                if blob in lost and isinstance(self._done[self._keys[path]], Delivered)
+            }
+            if not again:
+                break
+            for blob, path in again.items():
+                self._send_again(path, blob)
             lost = self._not_held(lost)
         for path, blob in blobs.items():
-            if blob in lost:
-                self.tally.failures[path] = self._failure(
-                    IntegrityError,
-                    path,
-                    T("the target accepts the file's bytes but does not keep them"),
-                    T("nothing was committed for it; report this to the hub, then run again"),
-                )
-        return [entry for entry in entries if entry.path not in self.tally.failures]
+            if blob in lost and isinstance(self._done[self._keys[path]], Delivered):
+                self._done[self._keys[path]] = self._not_kept(path)
+        return [entry for entry in entries if not self._has_failed(entry)]
+
+    def _not_kept(self, path: str) -> CopyError:
+        return IntegrityError(
+            T("the target accepts the file's bytes but does not keep them"),
+            side=Side.TARGET,
+            step="commit",
+            repo=str(self._found.target.repo),
+            path=path,
+            hint=T("nothing was committed for it; report this to the hub, then run again"),
+        )
 
     def _not_held(self, blobs: set[Blob]) -> set[Blob]:
         tools, size = self._tools, self._tools.target.traits.blob_query_size
@@ -272,13 +251,36 @@ class Delivery:
     def _send_again(self, path: str, blob: Blob) -> None:
         source = self._found.source_listing.by_path[path]
         task = SendTask(self._keys[path], replace(source, sha256=blob.sha256), is_inline=False)
-        self._done[task.key] = self._sender.deliver(task)
+        try:
+            self._done[task.key] = self._sender.deliver(task)
+        except CopyError as error:
+            if _ends_run(error):
+                raise
+            self._done[task.key] = error
 
 
-def _key(entry: PlanEntry, source: FileEntry) -> str:
-    """Names a content: paths with the same key travel together."""
-    way = "inline" if entry.is_inline else "blob"
+def _key(entry: PlanEntry, source: FileEntry, group: int) -> str:
+    """Names a content: paths with the same key travel together.
+
+    Inline content only within its commit: kept for a later one it would fill
+    the memory, and it has to be sent in each commit anyway.
+    """
+    way = f"inline {group}" if entry.is_inline else "blob"
     return f"{way} {source.sha256 or source.git_oid or entry.path}"
+
+
+def _held_by(task: SendTask) -> int:
+    """Bytes of memory that a task takes from its start to its commit."""
+    return task.entry.size_bytes if task.is_inline else 0
+
+
+def _of_path(error: CopyError, path: str) -> CopyError:
+    """The same failure told of another path with the same content."""
+    if error.path in (None, path):
+        return error.at(path=path)
+    twin = copy.copy(error)
+    twin.path = path
+    return twin
 
 
 def _ends_run(error: CopyError) -> bool:

@@ -46,6 +46,11 @@ def git_oid_of(data: bytes) -> GitOid:
     return GitOid(hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest())
 
 
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
 @dataclass
 class MemoryRepo:
     """One repository: its commits, oldest first, each a whole tree."""
@@ -242,7 +247,7 @@ class MemoryHub:
             self.blobs[ticket.blob.sha256] = data
 
     def commit(self, info: RepoInfo, changes: Sequence[CommitChange], message: str) -> str | None:
-        """One more tree; refuses blobs it does not hold."""
+        """One more tree; refuses blobs it does not hold, and what no tree can be."""
         self._ask("commit")
         self._refuse_readonly(info.repo)
         with self._lock:
@@ -257,6 +262,8 @@ class MemoryHub:
                     tree[change.path] = self.blobs[change.blob.sha256]
                 else:
                     raise HubError(T("{path}: the blob is not here", path=change.path))
+            if any(parent in tree for path in tree for parent in _parents(path)):
+                raise HubError(T("a path would be a file and a folder at once"))
             repo.commits.append(tree)
             repo.messages.append(message)
             return f"c{len(repo.commits) - 1}"

@@ -1,0 +1,346 @@
+"""Delivery: what is committed when, how much waits in memory, and what a failure takes along."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from tests.support.memory_world import KIB, MODEL, TARGET, CountingHub, World, big
+
+from hubferry import delivery
+from hubferry.delivery import NETWORK_DOWN_AFTER, RESEND_ROUNDS, Delivery
+from hubferry.engines import make_engine
+from hubferry.errors import (
+    AccessError,
+    CopyError,
+    HubError,
+    IntegrityError,
+    NotFoundError,
+    QuotaError,
+    UnavailableError,
+)
+from hubferry.events import FileFinished
+from hubferry.hubs.base import ByteStream
+from hubferry.hubs.memory import sha256_of
+from hubferry.model import FileEntry, RepoInfo, Visibility
+from hubferry.plan import settle_blobs
+from hubferry.survey import stored_blobs
+
+
+def fresh(files: dict[str, bytes] | None = None, workers: int = 1) -> World:
+    world = World(target=CountingHub(), workers=workers)
+    world.seed(MODEL if files is None else files)
+    world.target.create_repo(TARGET.repo, Visibility.PUBLIC, None)
+    return world
+
+
+def deliver(world: World) -> Delivery:
+    found, plan = world.draw()
+    tools = world.tools
+    plan = settle_blobs(plan, stored_blobs(plan, found, tools))
+    made = Delivery(plan.writes, found, tools, lambda n, total: f"{n}/{total}", "run")
+    made.run()
+    return made
+
+
+def failing(world: World, paths: Sequence[str], error: Callable[[], CopyError]) -> None:
+    """Let the source fail whenever one of ``paths`` is opened."""
+
+    def before(request: str) -> None:
+        if request.removeprefix("open ") in paths:
+            raise error()
+
+    world.source.before = before
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("max_changes", [1, 2, 3, 256])
+def test_everything_arrives_in_commit_order(workers: int, max_changes: int) -> None:
+    world = fresh(workers=workers)
+    world.limit_commits(max_changes)
+    tally = deliver(world).tally
+    assert dict(world.target_files) == MODEL
+    assert tally.commits == -(-len(MODEL) // max_changes)
+    assert not tally.failures
+    assert tally.sent_paths | tally.reused_paths == set(MODEL)
+    messages = world.target.repos[TARGET.repo.name].messages
+    assert messages == [f"{n}/{tally.commits}" for n in range(1, tally.commits + 1)]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_same_bytes_at_ten_paths_travel_once(workers: int) -> None:
+    world = fresh({f"copy-{n}.bin": big(1) for n in range(10)}, workers)
+    tally = deliver(world).tally
+    assert isinstance(world.target, CountingHub)
+    assert len(world.target.stored) == 1
+    assert len(tally.sent_paths) == 1
+    assert len(tally.reused_paths) == 9
+    assert sum(request.startswith("open") for request in world.source.requests) == 1
+
+
+def test_a_blob_the_target_holds_is_not_read_and_not_sent() -> None:
+    world = fresh({"weights.bin": big(1)})
+    world.target.blobs[sha256_of(big(1))] = big(1)
+    tally = deliver(world).tally
+    assert tally.reused_paths == {"weights.bin"}
+    assert "put_blob" not in world.target.requests
+    assert not [request for request in world.source.requests if request.startswith("open")]
+
+
+def test_a_content_that_fails_is_told_for_each_of_its_paths() -> None:
+    paths = ["a.bin", "b.bin", "c/d.bin"]
+    world = fresh({**dict.fromkeys(paths, big(1)), "other.bin": big(2)})
+    failing(world, paths, lambda: NotFoundError("gone", what="path"))
+    failures = deliver(world).tally.failures
+    assert {path: error.path for path, error in failures.items()} == {path: path for path in paths}
+    assert {error.code for error in failures.values()} == {"not_found"}
+    assert set(world.target_files) == {"other.bin"}
+
+
+def test_a_failed_file_is_told_once_to_observers() -> None:
+    world = fresh({"a.bin": big(1), "b.bin": big(2)})
+    failing(world, ["a.bin"], lambda: NotFoundError("gone", what="path"))
+    deliver(world)
+    ends = [event for event in world.events if isinstance(event, FileFinished)]
+    assert [(event.path, event.error is not None) for event in ends] == [
+        ("a.bin", True),
+        ("b.bin", False),
+    ]
+
+
+@pytest.mark.parametrize("error", [QuotaError, AccessError])
+def test_what_every_file_would_meet_ends_the_run(error: type[CopyError]) -> None:
+    world = fresh({f"{n}.bin": big(n) for n in range(5)})
+
+    def before(request: str) -> None:
+        if request == "put_blob":
+            raise error("no")
+
+    world.target.before = before
+    with pytest.raises(error):
+        deliver(world)
+    assert world.requests("put_blob") == 1
+
+
+def test_a_network_that_is_down_is_noticed_after_a_few_files() -> None:
+    world = fresh({f"{n:02}.bin": big(n) for n in range(20)})
+    failing(world, [f"{n:02}.bin" for n in range(20)], lambda: UnavailableError("no connection"))
+    with pytest.raises(UnavailableError):
+        deliver(world)
+    opened = {request for request in world.source.requests if request.startswith("open")}
+    assert len(opened) == NETWORK_DOWN_AFTER
+
+
+def test_outages_that_are_not_in_a_row_do_not_end_the_run() -> None:
+    files = {f"{n:02}.bin": big(n) for n in range(12)}
+    world = fresh(files)
+    bad = [f"{n:02}.bin" for n in range(0, 12, 2)]
+    failing(world, bad, lambda: UnavailableError("no connection"))
+    assert set(deliver(world).tally.failures) == set(bad)
+    assert set(world.target_files) == set(files) - set(bad)
+
+
+# --- a store that loses blobs -----------------------------------------------
+
+
+def forgetting(world: World, times: int) -> None:
+    """Let the target drop what it stored, the first ``times`` times."""
+    left = [times]
+
+    def after(request: str) -> None:
+        if request == "put_blob" and left[0]:
+            left[0] -= 1
+            world.target.blobs.clear()
+
+    assert isinstance(world.target, CountingHub)
+    world.target.after = after
+
+
+@pytest.mark.parametrize("times", range(1, RESEND_ROUNDS + 1))
+def test_a_blob_the_target_lost_is_sent_again(times: int) -> None:
+    world = fresh({"weights.bin": big(1), "twin.bin": big(1)})
+    forgetting(world, times)
+    assert not deliver(world).tally.failures
+    assert world.target_files["weights.bin"] == world.target_files["twin.bin"] == big(1)
+    assert world.requests("put_blob") == times + 1
+
+
+def test_a_blob_the_target_never_keeps_is_not_committed() -> None:
+    world = fresh({"weights.bin": big(1), "twin.bin": big(1), "notes.txt": b"n"})
+    forgetting(world, 100)
+    failures = deliver(world).tally.failures
+    assert set(failures) == {"weights.bin", "twin.bin"}
+    assert all(isinstance(error, IntegrityError) for error in failures.values())
+    assert set(world.target_files) == {"notes.txt"}
+    assert world.requests("put_blob") == RESEND_ROUNDS + 1
+
+
+def test_a_resend_that_fails_is_that_files_failure_only() -> None:
+    world = fresh({"weights.bin": big(1), "other.bin": big(2)})
+    world.limit_commits(1)
+    forgotten: list[str] = []
+    bad = sha256_of(big(1))
+
+    def after(request: str) -> None:
+        if world.target.blobs.pop(bad, None) is not None:
+            forgotten.append(request)
+            failing(world, ["weights.bin"], lambda: NotFoundError("gone meanwhile", what="path"))
+
+    assert isinstance(world.target, CountingHub)
+    world.target.after = after
+    failures = deliver(world).tally.failures
+    assert forgotten
+    assert {path: error.code for path, error in failures.items()} == {"weights.bin": "not_found"}
+    assert world.requests("put_blob") == 3
+    assert set(world.target_files) == {"other.bin"}
+
+
+# --- memory -----------------------------------------------------------------
+
+
+class HeldMeter:
+    """Counts the bytes of small files between their read and their commit."""
+
+    def __init__(self, world: World) -> None:
+        self.held = self.peak = 0
+        self._lock = threading.Lock()
+        self._inner_open = world.source.open
+        self._inner_commit = world.target.commit
+        world.source.open = self.open  # type: ignore[method-assign,assignment]
+        world.target.commit = self.commit  # type: ignore[method-assign]
+
+    def open(
+        self, info: RepoInfo, entry: FileEntry, start: int = 0, end: int | None = None
+    ) -> ByteStream:
+        if entry.size_bytes <= 64 * KIB:
+            with self._lock:
+                self.held += entry.size_bytes
+                self.peak = max(self.peak, self.held)
+        return self._inner_open(info, entry, start, end)
+
+    def commit(self, info: RepoInfo, changes: Sequence[object], message: str) -> str | None:
+        done = self._inner_commit(info, changes, message)  # type: ignore[arg-type]
+        contents = {change.content for change in changes if hasattr(change, "content")}
+        with self._lock:
+            self.held -= sum(map(len, contents))
+        return done
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_small_files_wait_in_bounded_memory_behind_a_slow_blob(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, size, count = 64 * KIB, 1 * KIB, 3000
+    monkeypatch.setattr(delivery, "HELD_CONTENT_BYTES", limit)
+    files = {"aaa-slow.bin": big(1)}
+    files |= {f"small/{n:05}.txt": n.to_bytes(8, "big") * (size // 8) for n in range(count)}
+    world = fresh(files, workers)
+    world.limit_commits(256, 32 * KIB)
+    meter = HeldMeter(world)
+    may_end = threading.Event()
+    is_paused = threading.Event()
+
+    def before(request: str) -> None:
+        if request == "open aaa-slow.bin" and workers > 1:
+            is_paused.set()
+            assert may_end.wait(20)
+
+    world.source.before = before
+    engine = make_engine(workers)
+    world.engine = engine
+    opened_while_slow: list[int] = []
+
+    def watch() -> None:
+        is_paused.wait(20)
+        last = -1
+        while last != (last := len(world.source.requests)):
+            threading.Event().wait(0.05)
+        opened_while_slow.append(meter.held)
+        may_end.set()
+
+    watcher = threading.Thread(target=watch)
+    if workers > 1:
+        watcher.start()
+    tally = deliver(world).tally
+    if workers > 1:
+        watcher.join()
+        assert opened_while_slow[0] >= limit - size, "nothing was read ahead"
+    assert not tally.failures
+    assert dict(world.target_files) == files
+    assert meter.peak <= limit + size, "more small files were held than allowed"
+
+
+def test_repeated_small_contents_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each content is wanted in an early and in a late commit: it is read twice, not kept."""
+    limit, size, count = 16 * KIB, 1 * KIB, 200
+    monkeypatch.setattr(delivery, "HELD_CONTENT_BYTES", limit)
+    data = [n.to_bytes(8, "big") * (size // 8) for n in range(count)]
+    files = {f"a/{n:04}.txt": data[n] for n in range(count)}
+    files |= {f"z/{n:04}.txt": data[n] for n in range(count)}
+    world = fresh(files)
+    world.limit_commits(256, 8 * KIB)
+    meter = HeldMeter(world)
+    deliver(world)
+    assert dict(world.target_files) == files
+    assert meter.peak <= limit + size
+
+
+def test_blobs_go_on_while_the_memory_for_small_files_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delivery, "HELD_CONTENT_BYTES", 2 * KIB)
+    files = {f"a/{n:03}.txt": bytes([n]) * KIB for n in range(40)}
+    files |= {f"m/{n}.bin": big(n) for n in range(6)}
+    files |= {f"z/{n:03}.txt": bytes([100 + n]) * KIB for n in range(40)}
+    world = fresh(files, workers=3)
+    world.limit_commits(7)
+    deliver(world)
+    assert dict(world.target_files) == files
+
+
+def test_a_plan_of_stored_blobs_only_needs_no_worker() -> None:
+    world = fresh({f"{n}.bin": big(n) for n in range(4)})
+    for n in range(4):
+        world.target.blobs[sha256_of(big(n))] = big(n)
+    tally = deliver(world).tally
+    assert tally.commits == 1
+    assert tally.reused_paths == set(world.source_files)
+
+
+# --- refusals ---------------------------------------------------------------
+
+
+def test_a_refused_group_is_halved_until_the_culprit_is_alone() -> None:
+    files = {f"{n:02}.txt": bytes([n]) for n in range(16)}
+    world = fresh(files)
+    commit = world.target.commit
+
+    def picky(info, changes, message):  # type: ignore[no-untyped-def]
+        if any(change.path == "05.txt" for change in changes):
+            raise HubError("05.txt is not wanted here")
+        return commit(info, changes, message)
+
+    world.target.commit = picky  # type: ignore[method-assign]
+    failures = deliver(world).tally.failures
+    assert set(failures) == {"05.txt"}
+    assert failures["05.txt"].path == "05.txt"
+    assert set(world.target_files) == set(files) - {"05.txt"}
+
+
+def test_content_of_another_size_than_listed_never_gets_in() -> None:
+    world = fresh({"a.txt": b"four", "b.bin": big(1)})
+    listing = world.source.list_files
+
+    def lying(info: RepoInfo):  # type: ignore[no-untyped-def]
+        found = listing(info)
+        return replace(
+            found,
+            entries=tuple(replace(e, size_bytes=e.size_bytes - 1) for e in found.entries),
+        )
+
+    world.source.list_files = lying  # type: ignore[method-assign]
+    failures = deliver(world).tally.failures
+    assert {error.code for error in failures.values()} == {"corrupt_read"}
+    assert dict(world.target_files) == {}
