@@ -60,7 +60,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sending": {*NOUNS, "control", "events", "stream", "survey", "hubs.base"},
     "committing": {*NOUNS, "control", "events", "plan", "survey", "sending"},
     "delivery": {*NOUNS, "control", "plan", "survey", "sending", "committing"},
+    "confirming": {*NOUNS, "control", "events", "plan", "compare", "survey"},
     "transfer": {
+        "confirming",
         *NOUNS,
         "control",
         "events",
@@ -104,6 +106,7 @@ CORE = {
     "committing",
     "compare",
     "guards",
+    "confirming",
     "transfer",
     "verify",
     "outcome",

@@ -21,7 +21,7 @@ import platformdirs
 from hubferry.addresses import parse_address, resolve_target
 from hubferry.control import CancelToken, Patience, WaitBudget, call
 from hubferry.engines import make_engine
-from hubferry.errors import ConflictError, CopyError, Side, UsageError
+from hubferry.errors import ConflictError, CopyError, ExitCode, Side, UsageError
 from hubferry.events import Broadcast, Observer, RunStarted, Waiting, silent
 from hubferry.guards import Confirm
 from hubferry.hubs import HUBS, Connection, FullHub
@@ -287,7 +287,12 @@ class App:
             ledger.end_run(job.run_id, report.exit_code, redact(_summary(report)))
             return report
 
-        yield keep
+        try:
+            yield keep
+        except BaseException as error:
+            code = error.exit_code if isinstance(error, CopyError) else ExitCode.UNEXPECTED
+            ledger.end_run(job.run_id, code, json.dumps({"stopped": type(error).__name__}))
+            raise
 
     def _tools(self, job: Job) -> Tools:
         return Tools(
@@ -386,5 +391,4 @@ def _summary(report: RunReport) -> str:
                 {"error": e.error, "path": e.path, "message": str(e.message)} for e in report.errors
             ],
         },
-        ensure_ascii=False,
     )

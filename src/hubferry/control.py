@@ -19,6 +19,7 @@ from hubferry.errors import (
     CancelledError,
     CopyError,
     CorruptReadError,
+    CorruptWriteError,
     RateLimitedError,
     UnavailableError,
 )
@@ -127,7 +128,7 @@ class Patience:
             self._wait_for_limit(error)
             return
         self.attempts_left -= 1
-        if isinstance(error, CorruptReadError):
+        if isinstance(error, CorruptReadError | CorruptWriteError):
             self._rereads_left -= 1
         if self.attempts_left <= 0 or self._rereads_left < 0:
             error.is_final = True
@@ -146,7 +147,7 @@ class Patience:
     def _backoff(self, failures: int) -> float:
         # Full jitter over the upper half: workers that failed together do not
         # come back together, and none comes back at once.
-        ceiling: float = min(self._cap, self._base * 2.0 ** (failures - 1))
+        ceiling: float = min(self._cap, self._base * 2.0 ** min(failures - 1, 30))
         return ceiling * random.uniform(0.5, 1.0)
 
     def _wait_for_limit(self, error: RateLimitedError) -> None:
@@ -155,9 +156,12 @@ class Patience:
         if seconds is None:
             # A limit without a word on its end: start at 5 s, never beyond 5 min
             # (Hugging Face's window, and what ModelScope's limit clears within).
-            seconds = min(300.0, 5.0 * 2 ** (self._limits - 1)) * random.uniform(0.8, 1.0)
+            seconds = min(300.0, 5.0 * 2.0 ** min(self._limits - 1, 30)) * random.uniform(0.8, 1.0)
+        # A hub that says "again at once" forever must not be asked in a tight loop.
+        # (In this order a NaN out of a header loses.)
+        seconds = max(self._backoff(self._limits), seconds)
         if not self._waits.take(seconds):
-            error.hint = error.hint or T(
+            error.hint = T(
                 "the waiting allowed by --wait-on-limit is used up; run the same command later"
             )
             error.is_final = True
@@ -172,19 +176,19 @@ class Patience:
             self._on_wait(reason, 0.0)
 
 
-def call(patience: Patience, work: Callable[[], R]) -> R:
+def call(patience: Patience, work: Callable[[], R], *, is_repeatable: bool = False) -> R:
     """Run a replayable request until it succeeds or the patience ends.
 
-    For requests that may be sent twice only. An ambiguous failure
-    (``UnavailableError.ambiguous``) is passed on at once: only the caller can
-    find out whether the work was done.
+    An ambiguous failure (``UnavailableError.ambiguous``) is passed on at once:
+    only the caller can find out whether the work was done. ``is_repeatable``
+    says that doing the work twice does no harm, so it is simply tried again.
     """
     while True:
         patience.cancel.check()
         try:
             return work()
         except UnavailableError as error:
-            if error.ambiguous:
+            if error.ambiguous and not is_repeatable:
                 raise
             patience.wait_after(error)
         except CopyError as error:

@@ -250,6 +250,13 @@ class CorruptReadError(IntegrityError):
     retryable = True
 
 
+class CorruptWriteError(IntegrityError):
+    """The target says that it got other bytes than were sent, this time."""
+
+    code = "corrupt_write"
+    retryable = True
+
+
 class LedgerError(CopyError):
     """The local record is locked or unreadable."""
 

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hubferry.errors import ConflictError, CopyError, RefusedError, RefusedPathError, Side
+from hubferry.errors import (
+    AccessError,
+    ConflictError,
+    CopyError,
+    RefusedError,
+    RefusedPathError,
+    Side,
+)
+from hubferry.model import Access
 from hubferry.outcome import Preflight
 from hubferry.plan import Action, OnConflict, Plan, PlanEntry, Policy, deletion_limit
 from hubferry.preflight import widens_audience
@@ -93,6 +101,24 @@ def guard_audience(plan: Plan, policy: Policy, found: Survey) -> None:
             ConflictError(
                 T("the target is public, the source is not; nothing was written"),
                 hint=T("make the target private, or say --public if everyone may read it"),
+            ),
+            found,
+        )
+
+
+def guard_access(access: Access, found: Survey) -> None:
+    """A token that may not write is not tried.
+
+    Raises:
+        AccessError: it may not.
+    """
+    if access is Access.NO:
+        raise _stop(
+            AccessError(
+                T("the token may not write to {repo}", repo=found.target.repo),
+                hint=T(
+                    "use a token with write permission for this namespace (`hubferry auth status`)"
+                ),
             ),
             found,
         )

@@ -242,7 +242,7 @@ class Ledger:
         )
         with self._translated(), self._engine.connect() as connection:
             reports = [json.loads(row.report) for row in connection.execute(query)]
-        pairs = [(report["bytes"]["sent"], report["seconds"]) for report in reports]
+        pairs = [(r["bytes"]["sent"], r["seconds"]) for r in reports if "bytes" in r]
         pairs = [(sent, seconds) for sent, seconds in pairs if sent >= 8_000_000 and seconds > 0]
         if not pairs:
             return None

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hubferry.control import CancelToken, Patience, call
 from hubferry.engines.base import Engine
-from hubferry.errors import CopyError, NotFoundError, Side
+from hubferry.errors import (
+    AccessError,
+    CancelledError,
+    CopyError,
+    LedgerError,
+    NotFoundError,
+    RateLimitedError,
+    Side,
+)
 from hubferry.events import Listed, Note, Observer, Resolved, StepStarted
 from hubferry.hubs.base import Hub, HubTraits, SourceHub, TargetHub
 from hubferry.ledger import Ledger
@@ -270,17 +279,17 @@ def ask_write_access(found: Survey, tools: Tools) -> Access:
         raise error.at(side=Side.TARGET, step="plan", repo=repo) from error.__cause__
 
 
-def learn_digests(found: Survey, plan: Plan, tools: Tools) -> list[CopyError]:
+def learn_digests(found: Survey, plan: Plan, tools: Tools) -> dict[str, CopyError]:
     """Read, once, each source file the plan cannot compare; fills ``found.known``.
 
     Small content is kept for sending, up to ``KEPT_CONTENT_BYTES``. Returns
-    the files that could not be read.
+    why some files could not be read, by path.
     """
     unknown = plan.of(Action.READ)
     if not unknown:
-        return []
+        return {}
     tools.observe(StepStarted("read"))
-    failures: list[CopyError] = []
+    failures: dict[str, CopyError] = {}
     learned: dict[str, tuple[Sha256, GitOid]] = {}
     by_content = _by_content(found, [entry.path for entry in unknown])
     kept_bytes = 0
@@ -290,16 +299,11 @@ def learn_digests(found: Survey, plan: Plan, tools: Tools) -> list[CopyError]:
 
     for outcome in tools.engine.run(by_content, read, tools.cancel):
         if outcome.error is not None:
-            if not isinstance(outcome.error, CopyError):
+            if not isinstance(outcome.error, CopyError) or _ends_run(outcome.error):
                 raise outcome.error
-            failures.append(
-                outcome.error.at(
-                    side=Side.SOURCE,
-                    step="read",
-                    repo=str(found.source.repo),
-                    path=outcome.task[0],
-                )
-            )
+            place = {"side": Side.SOURCE, "step": "read", "repo": str(found.source.repo)}
+            for path in outcome.task:
+                failures[path] = copy(outcome.error).at(**place, path=path)  # type: ignore[arg-type]
             continue
         assert outcome.result is not None
         sha256, git_oid, content = outcome.result
@@ -311,6 +315,34 @@ def learn_digests(found: Survey, plan: Plan, tools: Tools) -> list[CopyError]:
     tools.cancel.check()
     remember(found, learned, tools.ledger)
     return failures
+
+
+def _ends_run(error: CopyError) -> bool:
+    return isinstance(error, CancelledError | LedgerError | RateLimitedError)
+
+
+def probe_source(found: Survey, plan: Plan, tools: Tools) -> None:
+    """Open the first file that is to be sent, so that a source nobody may read leaves no trace.
+
+    A gated repository lists its files to everyone and serves them to few.
+
+    Raises:
+        CopyError: the source refuses.
+    """
+    first = next(iter(plan.of(Action.UPLOAD, Action.INLINE, Action.READ)), None)
+    if first is None or not first.size_bytes:
+        return
+    entry = found.source_listing.by_path[first.path]
+    try:
+        stream = call(
+            tools.patience(Side.SOURCE), lambda: tools.source.open(found.source, entry, 0, 1)
+        )
+    except AccessError as error:
+        repo = str(found.source.repo)
+        raise error.at(side=Side.SOURCE, step="read", repo=repo, path=first.path) from None
+    except CopyError:
+        return  # anything else concerns this file, and is told when its turn comes
+    stream.close()
 
 
 def _by_content(found: Survey, paths: Sequence[str]) -> Iterator[tuple[str, ...]]:

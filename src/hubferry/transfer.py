@@ -10,23 +10,21 @@ plans and finds less to do.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubferry.committing import Tally
-from hubferry.compare import Difference, compare_listings
+from hubferry.confirming import confirm_copy
 from hubferry.control import call
 from hubferry.delivery import Delivery
 from hubferry.errors import (
     CancelledError,
     CopyError,
-    IntegrityError,
     Side,
-    UncheckedError,
 )
-from hubferry.events import Note, Planned, StepStarted, Verified
+from hubferry.events import Note, Planned, StepStarted
 from hubferry.guards import (
     Confirm,
+    guard_access,
     guard_audience,
     guard_conflicts,
     guard_deletions,
@@ -51,15 +49,11 @@ from hubferry.survey import (
     draw_plan,
     learn_digests,
     list_pinned,
-    look_closer,
+    probe_source,
     stored_blobs,
     survey,
 )
 from hubferry.text import T
-
-VERIFY_PAUSES_SECONDS = (1.0, 2.0, 4.0)
-"""A listing may lag behind a commit for a moment; it is asked again this often."""
-
 
 ASSUMED_BYTES_PER_SECOND = 10_000_000
 """For time estimates before any run was measured: a guess at a cross-border link."""
@@ -115,6 +109,7 @@ class _Run:
         self.found: Survey | None = None
         self.drawn = Plan(())
         self.tally = Tally()
+        self.unread: dict[str, CopyError] = {}
 
     def fail(self, error: CopyError) -> None:
         """Keep an error for the report, once."""
@@ -139,9 +134,9 @@ class _Run:
     def learn(self) -> None:
         """Read what cannot be compared otherwise."""
         found = self._survey
-        for error in learn_digests(
-            found, draw_plan(found, self.tools, self.job.policy), self.tools
-        ):
+        plan = draw_plan(found, self.tools, self.job.policy)
+        for path, error in learn_digests(found, plan, self.tools).items():
+            self.unread[path] = error
             self.fail(error)
 
     def plan(self) -> None:
@@ -161,6 +156,7 @@ class _Run:
         if not plan.writes:
             return
         access = ask_write_access(found, self.tools)
+        guard_access(access, found)
         findings = preflight(found, plan, policy, self.tools.target.traits, access)
         guard_preflight(findings, found)
         for item in findings.advice:
@@ -175,11 +171,13 @@ class _Run:
             return
         try:
             if not found.target_exists:
+                probe_source(found, self.drawn, tools)
                 license_id = job.policy.license or found.source.license
                 visibility = visibility_for(found.source, job.policy)
                 call(
                     tools.patience(Side.TARGET),
                     lambda: tools.target.create_repo(found.target.repo, visibility, license_id),
+                    is_repeatable=True,
                 )
                 self._look_at_new_target()
             head = found.target_head(tools)
@@ -212,21 +210,24 @@ class _Run:
                 Note("warning", T("this target has no tags; its state is kept in the ledger only"))
             )
             return
-        call(tools.patience(Side.TARGET), lambda: tools.target.tag(found.target, name))
+        call(
+            tools.patience(Side.TARGET),
+            lambda: tools.target.tag(found.target, name),
+            is_repeatable=True,
+        )
 
     def deliver(self) -> None:
         """Send and commit."""
         self._announce_plan()
-        entries = [
-            entry
-            for entry in self.drawn.writes
-            if entry.action is not Action.READ  # it could not be read; already reported
-        ]
+        # What is still to be read could not be read; it is reported already.
+        entries = [entry for entry in self.drawn.writes if entry.action is not Action.READ]
         if not entries:
             return
         self.tools.observe(StepStarted("send"))
         delivery = Delivery(entries, self._survey, self.tools, self._message, self.job.run_id)
         self.tally = delivery.tally
+        # They hold back what describes them, as files that fail later do.
+        self.tally.failures.update(self.unread)
         try:
             delivery.run()
         finally:
@@ -260,91 +261,26 @@ class _Run:
     def verify(self) -> None:
         """Ask the target for its own listing and compare; nothing else counts as verified."""
         self.tools.observe(StepStarted("verify"))
-        differences = self._remaining_differences()
-        wrong = [d for d in differences if d.kind in {"missing", "differs"}]
-        unchecked = [d for d in differences if d.kind == "unchecked"]
-        extra = [d for d in differences if d.kind == "extra"]
-        self.tools.observe(Verified(self._selected_files(), len(wrong), len(unchecked)))
-        self.report.differences = [d for d in differences if d.kind != "extra"]
-        if extra and not self.job.policy.is_mirror:
-            self.report.notes.append(
-                T("{count} files are only at the target; copy never deletes", count=len(extra))
+        found, report = self._survey, self.report
+        reported = self.drawn.of(Action.CONFLICT, Action.READ, Action.REFUSED)
+        left_alone = {entry.path for entry in reported} | set(self.tally.failures)
+        confirmed = confirm_copy(
+            found,
+            self.tools,
+            self.job.policy,
+            left_alone=left_alone,
+            deleted=self.tally.deleted_paths,
+            has_committed=self.tally.commits > 0,
+        )
+        report.target = RepoRef.of(self.job.target, found.target)
+        report.differences = list(confirmed.differences)
+        if confirmed.extra and not self.job.policy.is_mirror:
+            report.notes.append(
+                T("{count} files are only at the target; copy never deletes", count=confirmed.extra)
             )
-        self._judge(wrong, unchecked)
-
-    def _judge(self, wrong: Sequence[Difference], unchecked: Sequence[Difference]) -> None:
-        repo = str(self._survey.target.repo)
-        had_errors = bool(self.report.errors)
-        skipped = self._left_alone()
-        wrong = [difference for difference in wrong if difference.path not in skipped]
-        for difference in wrong:
-            self.fail(
-                IntegrityError(
-                    difference.detail,
-                    side=Side.TARGET,
-                    step="verify",
-                    repo=repo,
-                    path=difference.path,
-                    hint=T("run the same command again; if it stays so, report it"),
-                )
-            )
-        if unchecked:
-            self.fail(
-                UncheckedError(
-                    T(
-                        "{count} files were copied but the target does not let us check them",
-                        count=len(unchecked),
-                    ),
-                    side=Side.TARGET,
-                    step="verify",
-                    repo=repo,
-                    path=unchecked[0].path,
-                    hint=T("`hubferry verify --level full` reads them back"),
-                )
-            )
-        self.report.verified = not (wrong or unchecked or skipped or had_errors)
-
-    def _remaining_differences(self) -> list[Difference]:
-        """Compare; a listing that lags behind the last commit gets a moment."""
-        found, tools, policy = self._survey, self.tools, self.job.policy
-        for pause in (*VERIFY_PAUSES_SECONDS, None):
-            if self.tally.commits:
-                self._list_target_again()
-            differences = compare_listings(
-                found.source_listing, found.target_listing, found.known, policy
-            )
-            skipped = self._left_alone()
-            is_done = not any(
-                d.kind in {"missing", "differs"} and d.path not in skipped for d in differences
-            )
-            if is_done or not self.tally.commits or pause is None:
-                break
-            tools.cancel.sleep(pause)
-        return differences
-
-    def _left_alone(self) -> set[str]:
-        """Paths that are not at the target, and are reported as such already."""
-        conflicts = {entry.path for entry in self.drawn.of(Action.CONFLICT, Action.READ)}
-        return conflicts | set(self.tally.failures)
-
-    def _list_target_again(self) -> None:
-        found, tools = self._survey, self.tools
-        target = tools.target
-        if target.traits.tells_head:
-            found.target = call(
-                tools.patience(Side.TARGET),
-                lambda: target.resolve(found.target.repo, found.target.revision),
-            )
-            self.report.target = RepoRef.of(self.job.target, found.target)
-        listing = list_pinned(target, found.target, Side.TARGET, tools)
-        if listing.doubtful_folders:
-            listing = look_closer(
-                found.source_listing, listing, found.target, tools, self.job.policy
-            )
-        found.target_listing = listing
-
-    def _selected_files(self) -> int:
-        return sum(self.job.policy.selects(e.path) for e in self._survey.source_listing.entries)
+        for error in confirmed.errors:
+            self.fail(error)
+        report.verified = not (report.errors or left_alone)
 
     def count(self) -> None:
         """Fill in the figures of the report."""

@@ -12,12 +12,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from hubferry.compare import Difference, compare_listings
 from hubferry.control import call
 from hubferry.errors import CopyError, IntegrityError, NotFoundError, Side, UncheckedError
 from hubferry.events import FileFinished, FileStarted, StepStarted, Verified
-from hubferry.hubs.base import SourceHub
+from hubferry.hubs.base import ByteStream, SourceHub
 from hubferry.model import FileEntry, RepoInfo
 from hubferry.outcome import ErrorRecord, RepoRef, RunReport
 from hubferry.stream import Expected, ResumingReader, digest_stream
@@ -85,7 +86,7 @@ def _compare(
             repo=str(found.target.repo),
         )
     failures = learn_digests(found, draw_plan(found, tools, job.policy), tools)
-    report.errors += [ErrorRecord.of(error) for error in failures]
+    report.errors += [ErrorRecord.of(error) for error in failures.values()]
     differences = compare_listings(
         found.source_listing, found.target_listing, found.known, job.policy
     )
@@ -214,9 +215,9 @@ def _check_sample(
     for start, end in sample_ranges(pair.source.size_bytes, f"{run_id}/{pair.source.path}"):
         parts = []
         for side, hub, info, entry in _both(pair, found, tools, target_reader):
-            reader = ResumingReader(
-                opener(hub, info, entry), end, tools.patience(side), start=start
-            )
+            # Only the range is asked for: the rest of a large file must not be on its way.
+            open_at = partial(_open_until, hub, info, entry, end)
+            reader = ResumingReader(open_at, end, tools.patience(side), start=start)
             buffer = bytearray(end - start)
             try:
                 tools.traffic.read(reader.readinto(memoryview(buffer)))
@@ -234,6 +235,12 @@ def _check_sample(
                 T("bytes {start} to {end} differ", start=start, end=end),
             )
     return None
+
+
+def _open_until(
+    hub: SourceHub, info: RepoInfo, entry: FileEntry, end: int, offset: int
+) -> ByteStream:
+    return hub.open(info, entry, offset, end)
 
 
 def _both(

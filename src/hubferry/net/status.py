@@ -17,6 +17,7 @@ from hubferry.errors import (
     AccessError,
     CopyError,
     CorruptReadError,
+    CorruptWriteError,
     HubError,
     NotFoundError,
     ProtocolError,
@@ -123,6 +124,12 @@ def error_for_status(refusal: Refusal) -> CopyError:
         return RateLimitedError(
             T("{host} asks to slow down (HTTP {status}): {said}", **where),
             retry_after_seconds=retry_after_seconds(refusal.headers),
+            request_id=ident,
+        )
+    if refusal.method == "PUT" and status in (400, 422):
+        # A store that checks what it gets; our own check saw the right bytes leave.
+        return CorruptWriteError(
+            T("{host} did not get the bytes that were sent (HTTP {status}): {said}", **where),
             request_id=ident,
         )
     if status in _TRANSIENT or status >= 500:
