@@ -137,7 +137,14 @@ class ResumingReader:
 
     def has_trailing(self) -> bool:
         """True if the source sends more than the file's size; call at the end."""
-        return self._stream is not None and self._stream.readinto(memoryview(bytearray(1))) > 0
+        if self._stream is None:
+            return False
+        try:
+            return self._stream.readinto(memoryview(bytearray(1))) > 0
+        except (UnavailableError, RateLimitedError):
+            # All bytes are here; a connection that breaks instead of ending is
+            # no reason to read a large file again. The digests decide.
+            return False
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -218,6 +225,8 @@ class CheckedBody:
                 _finish(reader, digester, self.expected, block[:count])
             self.on_progress(reader.offset - count)
             yield block[:count]
+        if size == 0:
+            check_digests(digester, self.expected)
         self.on_progress(size)
 
 
@@ -227,11 +236,15 @@ def _finish(
     """Everything that must hold before the last block may go on."""
     if expected.size_bytes < LFS_POINTER_MAX_BYTES:
         refuse_lfs_pointer(expected.path, last_block)
+    _refuse_trailing(reader, expected)
+    check_digests(digester, expected)
+
+
+def _refuse_trailing(reader: ResumingReader, expected: Expected) -> None:
     if reader.has_trailing():
         raise CorruptReadError(
             T("the source sent more bytes than its listing says"), path=expected.path
         )
-    check_digests(digester, expected)
 
 
 def check_digests(digester: Digester, expected: Expected) -> None:
@@ -278,10 +291,7 @@ def read_content(
         reader = ResumingReader(open_at, size, patience)
         try:
             on_read(reader.readinto(memoryview(buffer)))
-            if reader.has_trailing():
-                raise CorruptReadError(
-                    T("the source sent more bytes than its listing says"), path=expected.path
-                )
+            _refuse_trailing(reader, expected)
         finally:
             reader.close()
     digester.update(buffer)
@@ -323,7 +333,11 @@ def digest_stream(
     patience: Patience,
     on_read: Callable[[int], None] = lambda count: None,
 ) -> tuple[Sha256, GitOid]:
-    """Read a file of any size for its digests only; memory is one block."""
+    """Read a file of any size for its digests only; memory is one block.
+
+    Raises:
+        CorruptReadError: other bytes than promised (worth one more try).
+    """
     size = expected.size_bytes
     digester = Digester(size, with_git=True)
     block = memoryview(bytearray(min(BLOCK_BYTES, max(1, size))))
@@ -333,6 +347,7 @@ def digest_stream(
             count = reader.readinto(block)
             on_read(count)
             digester.update(block[:count])
+        _refuse_trailing(reader, expected)
     finally:
         reader.close()
     check_digests(digester, expected)
