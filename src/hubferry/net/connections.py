@@ -61,8 +61,12 @@ class _Watchful(HTTPConnection):
     hubferry_sockets: OpenSockets
     hubferry_send_timeout: float
 
+    hubferry_is_spoilt = False
+    """A body stopped midway: the next request would be read as the rest of it."""
+
     def connect(self) -> None:
         super().connect()
+        self.hubferry_is_spoilt = False
         self.hubferry_sockets.add(self)
 
     def send(self, data: Any) -> None:
@@ -73,6 +77,7 @@ class _Watchful(HTTPConnection):
 
     def _send_body(self, view: memoryview) -> None:
         sock = self.sock
+        self.hubferry_is_spoilt = True
         # A server that answers before the body is through (413, 403) means "stop".
         # urllib3 takes BrokenPipeError as "read the answer now". TLS is left out:
         # session tickets make an encrypted socket readable without any answer.
@@ -82,6 +87,16 @@ class _Watchful(HTTPConnection):
         sock.settimeout(self.hubferry_send_timeout)
         for start in range(0, len(view), _SEND_PIECE_BYTES):
             sock.sendall(view[start : start + _SEND_PIECE_BYTES])
+        self.hubferry_is_spoilt = False
+
+
+class _Careful(HTTPConnectionPool):
+    """Takes back no connection that a request stopped midway on."""
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None and getattr(conn, "hubferry_is_spoilt", False):
+            conn.close()
+        super()._put_conn(conn)
 
 
 def make_pools(config: HttpConfig, proxy: str | None, sockets: OpenSockets) -> PoolManager:
@@ -101,15 +116,16 @@ def make_pools(config: HttpConfig, proxy: str | None, sockets: OpenSockets) -> P
 
         def connect(self) -> None:
             HTTPSConnection.connect(self)
+            self.hubferry_is_spoilt = False
             sockets.add(self)
 
         def send(self, data: Any) -> None:
             _Watchful.send(self, data)
 
-    class PlainPool(HTTPConnectionPool):
+    class PlainPool(_Careful):
         ConnectionCls = PlainConnection
 
-    class TlsPool(HTTPSConnectionPool):
+    class TlsPool(_Careful, HTTPSConnectionPool):
         ConnectionCls = TlsConnection
 
     settings: dict[str, Any] = {

@@ -323,6 +323,20 @@ def test_an_early_answer_to_an_upload_is_heard(client: HttpClient, keeps_open: b
         client.put(server.url, None, 10_000 * 65536, endless())
 
 
+def test_a_connection_left_in_the_middle_of_an_upload_is_not_used_again(
+    client: HttpClient,
+) -> None:
+    def refuse_at_once(peer: socket.socket, head: bytes) -> None:
+        peer.sendall(answer(500, b"no"))
+
+    with serving(refuse_at_once) as server:
+        for _ in range(2):
+            with pytest.raises(UnavailableError):
+                client.put(server.url, None, 50_000_000, pieces(*[bytes(1_000_000)] * 50))
+    assert [head.split()[0] for head in server.heads] == [b"PUT", b"PUT"]
+    assert server.connections == 2
+
+
 def test_an_early_success_is_not_believed(client: HttpClient) -> None:
     def lie(peer: socket.socket, head: bytes) -> None:
         peer.sendall(answer(200))
