@@ -329,10 +329,15 @@ def test_a_connection_left_in_the_middle_of_an_upload_is_not_used_again(
     def refuse_at_once(peer: socket.socket, head: bytes) -> None:
         peer.sendall(answer(500, b"no"))
 
+    def slow() -> Iterator[memoryview]:
+        yield memoryview(bytes(1000))
+        time.sleep(0.1)  # the answer is there before the rest
+        yield memoryview(bytes(1000))
+
     with serving(refuse_at_once) as server:
         for _ in range(2):
             with pytest.raises(UnavailableError):
-                client.put(server.url, None, 50_000_000, pieces(*[bytes(1_000_000)] * 50))
+                client.put(server.url, None, 2000, slow())
     assert [head.split()[0] for head in server.heads] == [b"PUT", b"PUT"]
     assert server.connections == 2
 
