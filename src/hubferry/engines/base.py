@@ -3,9 +3,11 @@
 Promises of every engine: each task it took is reported exactly once; at most
 ``width`` tasks are in flight; one failure does not lose the others; nothing new
 starts after cancel (tasks then in flight may go unreported); order is not
-promised. The task iterator is pulled lazily and only from the thread that
-consumes the outcomes, so a producer needs no locks. While tasks are in flight it may yield ``None`` for "nothing to start
-before another outcome".
+promised. What is no ``Exception`` (``KeyboardInterrupt``, ``SystemExit``) is no
+outcome of a task: it is raised where the outcomes are consumed. The task
+iterator is pulled lazily and only from the thread that consumes the outcomes,
+so a producer needs no locks. While tasks are in flight it may yield ``None``
+for "nothing to start before another outcome".
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class ThreadEngine:
     ) -> Iterator[Outcome[TaskT, ResultT]]:
         """Pull tasks as workers fall free; yield outcomes in the order they end."""
         todo: queue.SimpleQueue[tuple[TaskT] | None] = queue.SimpleQueue()
-        done: queue.SimpleQueue[Outcome[TaskT, ResultT]] = queue.SimpleQueue()
+        done: queue.SimpleQueue[Outcome[TaskT, ResultT] | BaseException] = queue.SimpleQueue()
         source = iter(tasks)
         in_flight = started = 0
         is_exhausted = False
@@ -43,6 +43,9 @@ class ThreadEngine:
                     done.put(Outcome(task, result=handler(task)))
                 except Exception as error:  # noqa: BLE001 - a worker loop that carries on
                     done.put(Outcome(task, error=error))
+                except BaseException as error:  # noqa: BLE001 - raised again by the consumer
+                    done.put(error)
+                    return
 
         try:
             while True:
@@ -72,6 +75,9 @@ class ThreadEngine:
                     if cancel.is_cancelled:
                         return
                     continue
+                if isinstance(outcome, BaseException):
+                    # Not a failed task but the end of the run, as it is in the serial engine.
+                    raise outcome
                 in_flight -= 1
                 yield outcome
         finally:
