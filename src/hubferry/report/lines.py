@@ -44,6 +44,7 @@ class LineProgress(Progress):
         self._last_summary = clock()
         self._last_file = float("-inf")
         self._unsaid = 0
+        self._is_verifying = False
         self._said_until: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
@@ -51,6 +52,8 @@ class LineProgress(Progress):
         with self._lock:
             if isinstance(event, RunStarted):
                 self._board = Board(self._clock)
+            if isinstance(event, StepStarted):
+                self._is_verifying = event.step == "verify"
             self._board.take(event)
             for text in self._lines(event):
                 self._say(text)
@@ -92,7 +95,9 @@ class LineProgress(Progress):
             return []
         self._last_file = now
         size = words.size(event.size_bytes)
-        if event.is_reused:
+        if self._is_verifying:
+            text = T("compared: {path} ({size})", path=path, size=size)
+        elif event.is_reused:
             text = T("already stored there: {path} ({size})", path=path, size=size)
         else:
             text = T("sent: {path} ({size})", path=path, size=size)
