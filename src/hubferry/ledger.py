@@ -68,6 +68,14 @@ def _now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
 
 
+def _storable(text: str) -> str:
+    """SQLite keeps UTF-8; a path that a hub made up may hold what that cannot say.
+
+    In JSON the result is the escape for the same character.
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class Ledger:
     """The ledger file; safe from several threads and processes."""
 
@@ -82,7 +90,8 @@ class Ledger:
             if path:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._engine = sa.create_engine(
-                    f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS}
+                    sa.URL.create("sqlite", database=str(path)),
+                    connect_args={"timeout": BUSY_SECONDS},
                 )
             else:
                 self._engine = sa.create_engine(
@@ -90,11 +99,14 @@ class Ledger:
                     connect_args={"check_same_thread": False},
                     poolclass=sa.pool.StaticPool,
                 )
-            with self._engine.begin() as connection:
+            with self._engine.connect() as connection:
                 self._prepare(connection)
 
     def _prepare(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        # Several processes may open a new ledger at once: whoever comes second has to
+        # find the tables made, not half made. (SQLite's driver begins nothing for DDL.)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if version > SCHEMA_VERSION:
             raise LedgerError(
@@ -104,6 +116,7 @@ class Ledger:
         if version < SCHEMA_VERSION:
             _metadata.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.commit()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -146,7 +159,7 @@ class Ledger:
             connection.execute(
                 _runs.update()
                 .where(_runs.c.run_id == run_id)
-                .values(ended_at=_now(), exit_code=exit_code, report=report)
+                .values(ended_at=_now(), exit_code=exit_code, report=_storable(report))
             )
 
     def note(
@@ -171,8 +184,8 @@ class Ledger:
                 "run_id": run_id,
                 "at": _now(),
                 "kind": kind,
-                "path": path,
-                "detail": json.dumps(detail, ensure_ascii=False) if detail else None,
+                "path": _storable(path) if path else None,
+                "detail": _storable(json.dumps(detail, ensure_ascii=False)) if detail else None,
             }
             for path, detail in facts
         ]
@@ -221,7 +234,8 @@ class Ledger:
 
     def runs(self, limit: int = 50) -> list[dict[str, Any]]:
         """The latest runs, newest first."""
-        query = sa.select(_runs).order_by(_runs.c.started_at.desc()).limit(limit)
+        newest_first = (_runs.c.started_at.desc(), _runs.c.run_id.desc())
+        query = sa.select(_runs).order_by(*newest_first).limit(limit)
         with self._translated(), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
