@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from inspection_fakes import Content, as_json, gguf, inspect_files, safetensors, told, weights
+from tests.unit.inspection.inspection_fakes import (
+    Content,
+    as_json,
+    gguf,
+    inspect_files,
+    safetensors,
+    told,
+    weights,
+)
 
 from hubferry.inspection import Family, Verdict
 

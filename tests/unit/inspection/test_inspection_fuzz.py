@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from inspection_fakes import Content, as_json, gguf, inspect_files, safetensors
+from tests.unit.inspection.inspection_fakes import (
+    Content,
+    as_json,
+    gguf,
+    inspect_files,
+    safetensors,
+)
 
 from hubferry.inspection import Verdict
 from hubferry.inspection.documents import DOCUMENTS

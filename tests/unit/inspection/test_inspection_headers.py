@@ -9,7 +9,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import safetensors as safetensors_library
-from inspection_fakes import (
+from safetensors.numpy import save
+from tests.unit.inspection.inspection_fakes import (
     Content,
     FakeHub,
     gguf,
@@ -20,7 +21,6 @@ from inspection_fakes import (
     told,
     weights,
 )
-from safetensors.numpy import save
 
 from hubferry.inspection import Verdict
 

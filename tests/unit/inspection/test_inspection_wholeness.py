@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from inspection_fakes import (
+from tests.unit.inspection.inspection_fakes import (
     Content,
     FakeHub,
     as_json,
