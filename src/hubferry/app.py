@@ -51,6 +51,12 @@ __all__ = [
 ]
 
 
+ATTEMPTS = 8
+"""Tries of a piece of work after plain faults: about two minutes of a dead network."""
+QUESTION_ATTEMPTS = 2
+"""The same for a question a person waits for; asking again is up to them."""
+
+
 @dataclass(frozen=True, slots=True)
 class HubSettings:
     """How to reach one hub. ``token`` None: as the official client finds it; "": anonymous."""
@@ -305,8 +311,10 @@ class App:
             observe=self._observe,
         )
 
-    def _patience(self, side: Side) -> Patience:
-        return Patience(self.cancel, self._waits, on_wait=self._wait_observer(side))
+    def _patience(self, side: Side, attempts: int = ATTEMPTS) -> Patience:
+        return Patience(
+            self.cancel, self._waits, attempts=attempts, on_wait=self._wait_observer(side)
+        )
 
     def _wait_observer(self, side: Side) -> Callable[[Text, float], None]:
         return lambda reason, until: self._observe(Waiting(side, reason, until))
@@ -343,7 +351,7 @@ class App:
         title = HUBS[scheme].title
         try:
             hub = self._hub(RepoId(scheme, ""), Side.LOCAL)
-            identity = call(self._patience(Side.LOCAL), hub.identity)
+            identity = call(self._patience(Side.LOCAL, QUESTION_ATTEMPTS), hub.identity)
             may_write = Access.UNKNOWN
             if namespace and identity.user:
                 names = {identity.user, *identity.organizations}

@@ -143,10 +143,10 @@ def guard_deletions(plan: Plan, policy: Policy, found: Survey, confirm: Confirm)
         ConflictError: one of these does not hold.
     """
     deletions = plan.of(Action.DELETE)
-    if not deletions:
-        return
     for listing in (found.source_listing, found.target_listing):
-        if listing.doubtful_folders or any(policy.selects(item.path) for item in listing.refused):
+        # What cannot be seen cannot be deleted: even without a deletion in the
+        # plan, nobody could say that the target is equal.
+        if policy.is_mirror and (listing.doubtful_folders or (deletions and listing.refused)):
             raise _stop(
                 ConflictError(
                     T("{repo} cannot be listed in full, so nothing is deleted", repo=listing.repo),
@@ -154,6 +154,8 @@ def guard_deletions(plan: Plan, policy: Policy, found: Survey, confirm: Confirm)
                 ),
                 found,
             )
+    if not deletions:
+        return
     limit = deletion_limit(policy, len(found.target_listing.entries))
     if len(deletions) > limit:
         raise _stop(

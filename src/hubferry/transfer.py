@@ -153,16 +153,19 @@ class _Run:
             self.fail(error)
         guard_conflicts(plan, policy, found)
         guard_audience(plan, policy, found)
-        if not plan.writes:
-            return
-        access = ask_write_access(found, self.tools)
+        if plan.writes:
+            self._guard_writing()
+        guard_deletions(plan, policy, found, self.confirm)
+
+    def _guard_writing(self) -> None:
+        found, tools = self._survey, self.tools
+        access = ask_write_access(found, tools)
         guard_access(access, found)
-        findings = preflight(found, plan, policy, self.tools.target.traits, access)
+        findings = preflight(found, self.drawn, self.job.policy, tools.target.traits, access)
         guard_preflight(findings, found)
         for item in findings.advice:
             if item.level == "warning" and item.path is None:
-                self.tools.observe(Note("warning", item.text))
-        guard_deletions(plan, policy, found, self.confirm)
+                tools.observe(Note("warning", item.text))
 
     def prepare(self) -> None:
         """Create the target if need be, and note its state before the first change."""

@@ -92,6 +92,8 @@ def _compare(
     )
     if level is not Level.LISTING:
         differences = _look_inside(differences, found, tools, target_reader, level, job)
+    if is_exact:
+        differences += _hidden(found)
     _judge(job, found, differences, is_exact, report)
     counted = [d for d in differences if d.kind != "extra" or is_exact]
     tools.observe(
@@ -101,6 +103,15 @@ def _compare(
             sum(d.kind == "unchecked" for d in counted),
         )
     )
+
+
+def _hidden(found: Survey) -> list[Difference]:
+    """Folders of the target in which there may be more than it lists."""
+    detail = T("too many entries to be listed; files only at the target may hide here")
+    return [
+        Difference(folder or "/", "unchecked", detail)
+        for folder in found.target_listing.doubtful_folders
+    ]
 
 
 def _judge(
