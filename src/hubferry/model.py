@@ -256,7 +256,7 @@ def path_problem(path: str) -> Text | None:
         return T("the path is empty")
     if path.startswith("/"):
         return T("the path is absolute")
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in path):
+    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in path):
         return T("the path holds a control character")
     if any("\ud800" <= char <= "\udfff" for char in path):
         return T("the path is not valid Unicode")
