@@ -47,7 +47,11 @@ def compare_listings(
             found.append(Difference(entry.path, "unchecked", detail))
         elif not same:
             found.append(_differs(entry, present))
-    found += [Difference(item.path, "refused", item.reason) for item in source.refused]
+    found += [
+        Difference(item.path, "refused", item.reason)
+        for item in source.refused
+        if selects.selects(item.path)
+    ]
     found += [
         Difference(entry.path, "extra", T("only at the target"))
         for entry in target.entries

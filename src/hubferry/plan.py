@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
-from hubferry.model import Blob, FileEntry, GitOid, Listing, Sha256, Visibility
+from hubferry.model import Blob, FileEntry, GitOid, Listing, RefusedPath, Sha256, Visibility
 from hubferry.text import T, Text
 
 
@@ -61,8 +61,8 @@ class Policy:
 
     ``include``/``exclude`` follow the official clients: shell globs on the
     whole path where ``*`` crosses folders; a pattern that ends in ``/`` means
-    everything below. ``max_delete`` None: 100 files, or half where there are
-    more than 10.
+    everything below; a backslash counts as a slash. ``max_delete`` None: 100
+    files, or half where there are more than 10.
     """
 
     include: tuple[str, ...] = ()
@@ -84,10 +84,12 @@ class Policy:
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:
-    # Source: huggingface_hub.utils.filter_repo_objects (fnmatch on the whole path).
+    # Source: huggingface_hub.utils.filter_repo_objects (fnmatchcase on the whole
+    # path, backslashes in paths and patterns taken as slashes).
+    globs = (pattern.replace("\\", "/") for pattern in patterns)
     return any(
-        fnmatch.fnmatchcase(path, pattern + "*" if pattern.endswith("/") else pattern)
-        for pattern in patterns
+        fnmatch.fnmatchcase(path.replace("\\", "/"), glob + "*" if glob.endswith("/") else glob)
+        for glob in globs
     )
 
 
@@ -229,9 +231,11 @@ class _Planner:
     policy: Policy
     known: KnownDigests
     inline_limit_bytes: int
+    own_files: Collection[str]
     source_paths: frozenset[str]
     source_folders: frozenset[str]
-    target_folders: frozenset[str]
+    kept_paths: frozenset[str]
+    kept_folders: frozenset[str]
 
     def change(self, source: FileEntry) -> PlanEntry:
         """What happens to one source path."""
@@ -286,16 +290,14 @@ class _Planner:
 
     def _blocker(self, path: str) -> Text | None:
         """Why ``path`` cannot stand beside what the target keeps (file against folder)."""
-        if self.policy.is_mirror:
-            return None
         for parent in folders_of([path]):
-            if parent in self.target.by_path:
-                return T("the target has a file named {path}, and copy never deletes", path=parent)
-        if path in self.target_folders:
-            return T("the target has a folder of this name, and copy never deletes")
+            if parent in self.kept_paths:
+                return T("the target has a file named {path}, and it is not deleted", path=parent)
+        if path in self.kept_folders:
+            return T("the target has a folder of this name, and it is not deleted")
         return None
 
-    def only_at_target(self, target: FileEntry, own_files: Collection[str]) -> PlanEntry:
+    def only_at_target(self, target: FileEntry) -> PlanEntry:
         """What happens to a path only the target has."""
         path = target.path
         entry = PlanEntry(
@@ -306,10 +308,9 @@ class _Planner:
             target.sha256,
             rank=RANK_DELETE,
         )
-        if not self.policy.is_mirror or not self.policy.selects(path):
-            return entry
-        if path in own_files and not self.policy.delete_hub_files:
-            return replace(entry, reason=T("made by the hub itself"))
+        if path in self.kept_paths:
+            is_own = self.policy.is_mirror and path in self.own_files
+            return replace(entry, reason=T("made by the hub itself")) if is_own else entry
         is_blocking = path in self.source_folders or not self.source_paths.isdisjoint(
             folders_of([path])
         )
@@ -347,27 +348,42 @@ def make_plan(
     Complete: every source path and every target path appears exactly once.
     Order-free: the order of the listings does not matter.
     """
+    refused_paths = {refused.path for refused in source.refused}
+    extra = [
+        entry
+        for entry in target.entries
+        if entry.path not in source.by_path and entry.path not in refused_paths
+    ]
+    kept = frozenset(entry.path for entry in extra if _stays(entry.path, policy, own_files))
     planner = _Planner(
         target,
         rules,
         policy,
         known,
         inline_limit_bytes,
+        own_files,
         frozenset(source.by_path),
         folders_of(source.by_path),
-        folders_of(target.by_path),
+        kept,
+        folders_of(kept),
     )
-    refused_paths = {refused.path for refused in source.refused}
     entries = [planner.change(known.enrich(entry, is_source=True)) for entry in source.entries]
-    entries += [
-        PlanEntry(refused.path, Action.REFUSED, refused.reason) for refused in source.refused
-    ]
-    entries += [
-        planner.only_at_target(entry, own_files)
-        for entry in target.entries
-        if entry.path not in source.by_path and entry.path not in refused_paths
-    ]
+    entries += [_refused(refused, policy) for refused in source.refused]
+    entries += [planner.only_at_target(entry) for entry in extra]
     return Plan(tuple(sorted(entries, key=lambda entry: (entry.rank, entry.path))))
+
+
+def _stays(path: str, policy: Policy, own_files: Collection[str]) -> bool:
+    """Whether a path that only the target has is kept."""
+    if not policy.is_mirror or not policy.selects(path):
+        return True
+    return path in own_files and not policy.delete_hub_files
+
+
+def _refused(refused: RefusedPath, policy: Policy) -> PlanEntry:
+    if not policy.selects(refused.path):
+        return PlanEntry(refused.path, Action.FILTERED, T("not selected"))
+    return PlanEntry(refused.path, Action.REFUSED, refused.reason)
 
 
 def settle_blobs(plan: Plan, stored: Collection[Sha256]) -> Plan:
