@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from hubferry.errors import Side, UsageError
 from hubferry.hubs import DEFAULT_SOURCE, DEFAULT_TARGET, HUBS, LOCAL, HubKind
@@ -20,6 +20,8 @@ from hubferry.text import T, Text
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_NAMESPACE = re.compile(r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?[^/:@]+/", re.IGNORECASE)
+_REMOTE = frozenset(scheme for scheme, kind in HUBS.items() if kind.is_remote)
 _OTHER_KINDS = {"datasets": "dataset", "spaces": "space", "studios": "studio", "models": "model"}
 
 
@@ -43,7 +45,7 @@ def parse_address(
     if name in ("http", "https"):
         return _link(text, endpoints or {})
     if name == LOCAL:
-        return _local_folder(unquote(urlsplit(text).path))
+        return _local_folder(_path_of_url(text, text[scheme.end() :]))
     if name not in HUBS:
         raise _bad(text, T("no hub has the scheme {scheme}://", scheme=name))
     return _repo(HUBS[name], text[scheme.end() :], text)
@@ -54,22 +56,35 @@ def resolve_target(
 ) -> Address:
     """The target's address; ``org/`` alone keeps the source's name."""
     text = text.strip()
-    if text.endswith("/") and not _looks_local(text) and not text.lower().startswith("file:"):
-        name = Path(source.repo.name).name
-        text += name
+    namespace = _NAMESPACE.fullmatch(text)
+    if namespace and (namespace["scheme"] or DEFAULT_TARGET).lower() in _REMOTE:
+        text += "" if _looks_local(text) else Path(source.repo.name).name
     return parse_address(text, Side.TARGET, endpoints)
 
 
 def _looks_local(text: str) -> bool:
-    if text.startswith((".", "/", "~")) or _DRIVE.match(text) or os.sep * 2 in text:
+    if text.startswith((".", "/", "~", "\\\\")) or _DRIVE.match(text):
         return True
-    return "@" not in text and Path(text).is_dir()
+    return "@" not in text and os.path.isdir(text)  # noqa: PTH112 - never raises, however odd
+
+
+def _path_of_url(text: str, rest: str) -> str:
+    """The path of a ``file://`` address: absolute, with or without ``localhost``."""
+    rest = rest.removeprefix("localhost")
+    if not rest.startswith("/"):
+        # Taking "folder" for a host, as a URL would, means another folder than the one meant.
+        raise _bad(text, T("a file:// address starts with a third slash"), T("write ./folder"))
+    path = unquote(rest)
+    return path[1:] if _DRIVE.match(path[1:]) else path
 
 
 def _local_folder(text: str) -> Address:
     if "\0" in text:
         raise _bad(text, T("a path cannot hold a NUL character"))
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as exc:
+        raise _bad(text, T("there is no such home folder")) from exc
     return Address(RepoId(LOCAL, str(Path(os.path.abspath(path)))))  # noqa: PTH100 - keeps symlinks
 
 
