@@ -61,13 +61,14 @@ def writer_lock(
                 is_waiting = True
                 on_wait(reason, time.time() + wait_seconds)
             cancel.sleep(_POLL_SECONDS)
-    except OSError as exc:
+    except (OSError, NotImplementedError) as exc:  # the latter: a file system without locks
         raise LocalError(
             T("the lock folder {folder} cannot be used: {cause}", folder=folder, cause=exc),
             hint=T("name a folder you can write to with HUBFERRY_STATE_DIR"),
         ) from exc
-    if is_waiting:
-        on_wait(reason, 0.0)
+    finally:
+        if is_waiting:
+            on_wait(reason, 0.0)
     try:
         yield
     finally:
