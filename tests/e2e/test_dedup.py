@@ -13,6 +13,7 @@ from hubferry.lab.faults import Fault
 from hubferry.lab.server import Lab
 
 BIG = bytes(range(256)) * 1200
+TRIED = 1  # one byte of one file is read before a target is created
 SMALL = b"the same few words\n" * 20
 
 
@@ -27,7 +28,7 @@ def test_the_same_bytes_at_ten_paths_travel_once(bench: Bench) -> None:
     assert counters.requests("ms.put") == 1
     assert counters.bytes_in("ms.put") == len(BIG)
     assert counters.bytes_out("hf.cdn") == len(BIG)
-    assert counters.requests("hf.resolve") == 2, "ten small files, too, are read once"
+    assert counters.requests("hf.resolve") == 2 + TRIED, "ten small files, too, are read once"
     assert report.bytes.read == len(BIG) + len(SMALL)
 
 
@@ -39,7 +40,7 @@ def test_a_blob_in_another_repository_of_the_target_is_not_sent(bench: Bench) ->
 
     check_copied(bench, report)
     assert bench.lab.counters.requests("ms.put") == 0
-    assert bench.lab.counters.requests("hf.cdn") == 0
+    assert bench.lab.counters.bytes_out("hf.cdn") <= TRIED
     assert report.files.reused == 1
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.bench import Bench, check_copied, summary
 
 from hubferry.lab.faults import Fault
-from hubferry.lab.repos import Repo
+from hubferry.lab.repos import Repo, Seed
 from hubferry.plan import OnConflict, Policy
 
-FILES = {"README.md": "# model", "weights.bin": bytes(90_000), "a.txt": "a"}
+FILES: dict[str, Seed] = {"README.md": "# model", "weights.bin": bytes(90_000), "a.txt": "a"}
 
 
 def shown(repo: Repo) -> set[str]:
@@ -161,7 +162,7 @@ def test_a_saved_plan_refuses_when_an_end_moved(bench: Bench, tmp_path: Path, si
 
 @pytest.mark.parametrize("trait", [{"is_private": True}, {"gated": "auto"}], ids=str)
 def test_a_source_not_for_everyone_never_becomes_public(
-    bench: Bench, trait: dict[str, object]
+    bench: Bench, trait: dict[str, Any]
 ) -> None:
     repo = bench.seed(FILES, **trait)
     repo.granted.add("lab-user")

@@ -19,8 +19,8 @@ FILES = 200
 BIG_FILES = 8
 BIG_BYTES = 3_000_000
 # Shaped so that a whole copy takes about a second and a half after the start of the interpreter.
-SHAPE = {"group": "hf.cdn", "total_bytes_per_second": 20_000_000}
-LATENCY_SECONDS = 0.01
+SHAPE = {"group": "hf.cdn", "total_bytes_per_second": 40_000_000}
+LATENCY_SECONDS = 0.005
 
 
 @pytest.fixture

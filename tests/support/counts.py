@@ -26,9 +26,9 @@ class Counts:
 
 
 QUICK = Counts(
-    kills=6,
+    kills=8,
     kills_without_ledger=4,
-    big_bytes=2 * GIB,
+    big_bytes=1 * GIB,
     small_bytes=256 * MIB,
     crowd_bytes=256 * MIB,
 )
