@@ -35,6 +35,7 @@ from hubferry.model import (
     Listing,
     RepoInfo,
     Sha256,
+    Visibility,
 )
 from hubferry.plan import Action, KnownDigests, Plan, Policy, listing_digest, make_plan
 from hubferry.stream import Content, Expected, OpenAt, digest_stream, read_content
@@ -324,13 +325,15 @@ def _ends_run(error: CopyError) -> bool:
 def probe_source(found: Survey, plan: Plan, tools: Tools) -> None:
     """Open the first file that is to be sent, so that a source nobody may read leaves no trace.
 
-    A gated repository lists its files to everyone and serves them to few.
+    A gated repository lists its files to everyone and serves them to few. What
+    everyone may read needs no probe.
 
     Raises:
         CopyError: the source refuses.
     """
     first = next(iter(plan.of(Action.UPLOAD, Action.INLINE, Action.READ)), None)
-    if first is None or not first.size_bytes:
+    is_open = found.source.visibility is Visibility.PUBLIC
+    if is_open or first is None or not first.size_bytes:
         return
     entry = found.source_listing.by_path[first.path]
     try:
