@@ -8,6 +8,7 @@ import pytest
 from tests.support.bench import SOURCE, Bench, check_copied, summary
 from tests.support.compare import differences, rotten_files
 
+from hubferry.errors import LedgerError
 from hubferry.events import Event, FileFinished, FileStarted
 from hubferry.lab.faults import Fault
 from hubferry.lab.server import Lab
@@ -187,3 +188,23 @@ def test_a_failure_inside_http_200_is_a_failure(bench: Bench, quick_waits: list[
     report = bench.copy()
     assert report.exit_code == 1, summary(report)
     assert report.verified is not True
+
+
+def test_a_limit_that_lasts_longer_than_allowed_is_5(bench: Bench) -> None:
+    bench.seed({"weights.bin": WEIGHTS, "README.md": "# hi"})
+    bench.lab.faults.add(Fault("ms.commit", "status", status=429, retry_after=1, times=None))
+    report = bench.copy(wait_on_limit_seconds=1.5)
+    assert report.exit_code == 5, summary(report)
+    assert report.errors[0].error == "rate_limited"
+    assert bench.lab.counters.requests("ms.commit") == 2
+
+
+def test_a_ledger_that_cannot_be_read_is_13(bench: Bench) -> None:
+    bench.seed({"README.md": "# hi"})
+    state = bench.folder / "state"
+    state.mkdir()
+    (state / "ledger.sqlite3").write_bytes(b"this is no database" * 300)
+    with pytest.raises(LedgerError) as caught:
+        bench.copy()
+    assert caught.value.exit_code == 13
+    assert not bench.has_target
