@@ -23,7 +23,7 @@ TARGET = Address(RepoId("memory", "org/target"))
 PLAIN = Policy()
 
 KIB = 1024
-BIG = 100 * KIB
+BIG = 65 * KIB
 """Above the memory hub's inline limit, so it travels as a blob."""
 
 
