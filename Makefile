@@ -23,7 +23,7 @@ demo: $(VENV)/.ready-lab  ## Copy a model between the two hubs of the embedded l
 	@$(BIN)/hubferry demo
 
 test: $(VENV)/.ready-dev  ## The tests, with reduced counts (real code paths)
-	$(BIN)/python -m pytest -m "not long and not live"
+	$(BIN)/python -m pytest -m "not long and not live" -rs
 
 test-long: $(VENV)/.ready-dev  ## The tests with full counts; prints its figures
 	$(BIN)/python -m pytest -m "long" -rP
@@ -34,6 +34,9 @@ lint: $(VENV)/.ready-dev
 
 types: $(VENV)/.ready-dev
 	$(BIN)/mypy
+
+bench: $(VENV)/.ready-dev  ## Side by side with the alternatives, on the lab; Linux, under 12 minutes
+	$(BIN)/python -m bench.run
 
 docs-check: $(VENV)/.ready-dev
 	$(BIN)/python tools/i18n.py check
