@@ -1,4 +1,4 @@
-"""Two processes at one target, and a person who presses Ctrl-C."""
+"""Two processes at one target, and a person who presses Ctrl-C, whatever is going on."""
 
 from __future__ import annotations
 
@@ -69,3 +69,40 @@ def test_ctrl_c_stops_within_two_seconds_and_the_next_run_goes_on(
     again = run_hubferry(COPY, slow_lab.variables(tmp_path), tmp_path / "again")
     assert again.code == 0, again.err
     assert again.report["verified"] is True
+
+
+def _stuck(fault: dict[str, object], *marks: pytest.MarkDecorator) -> object:
+    return pytest.param(fault, id=f"{fault['endpoint']}-{fault['kind']}", marks=marks)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        _stuck({"endpoint": "hf.cdn", "kind": "stall"}),
+        _stuck({"endpoint": "ms.commit", "kind": "after_hang"}),
+        _stuck({"endpoint": "hf.info", "kind": "slow", "seconds": 60}, pytest.mark.long),
+        _stuck({"endpoint": "ms.put", "kind": "after_hang"}, pytest.mark.long),
+        _stuck(
+            {"endpoint": "ms.commit", "kind": "status", "status": 429, "retry_after": 600},
+            pytest.mark.long,
+        ),
+    ],
+)
+def test_ctrl_c_stops_whatever_is_waited_for(tmp_path: Path, fault: dict[str, object]) -> None:
+    with LabProcess(max_seconds=120) as lab:
+        lab.seed(SOURCE, {"weights.bin": {"size": 200_000}, "README.md": {"text": "# hi"}})
+        lab.ask("POST", "/faults", fault)
+        ferry = Ferry(COPY, lab.variables(tmp_path), tmp_path / "stuck")
+        deadline = time.monotonic() + 30
+        while not lab.ask("GET", "/faults")[0]["struck"]:
+            assert time.monotonic() < deadline, "the fault was not met"
+            time.sleep(0.05)
+        time.sleep(0.3)
+        began = time.monotonic()
+        ended = ferry.interrupt()
+        seconds = time.monotonic() - began
+
+    assert ended.code == 130, ended.err
+    assert seconds < STOP_SECONDS
+    assert ended.report["verified"] is not True

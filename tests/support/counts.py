@@ -15,7 +15,8 @@ class Counts:
     """One tier.
 
     ``kills`` and ``kills_without_ledger`` are random moments of one copy; ``big_bytes`` and
-    ``small_bytes`` are the two sizes whose peak memory is compared.
+    ``small_bytes`` are the two sizes whose peak memory is compared, ``crowd_bytes`` is the size of
+    each of four files at once, ``storms`` are copies with several random faults.
     """
 
     kills: int
@@ -23,6 +24,7 @@ class Counts:
     big_bytes: int
     small_bytes: int
     crowd_bytes: int
+    storms: int
 
 
 QUICK = Counts(
@@ -31,6 +33,7 @@ QUICK = Counts(
     big_bytes=1 * GIB,
     small_bytes=256 * MIB,
     crowd_bytes=256 * MIB,
+    storms=12,
 )
 FULL = Counts(
     kills=50,
@@ -38,6 +41,7 @@ FULL = Counts(
     big_bytes=20 * GIB,
     small_bytes=1 * GIB,
     crowd_bytes=2 * GIB,
+    storms=300,
 )
 
 TIERS = [
