@@ -146,7 +146,8 @@ def guard_deletions(plan: Plan, policy: Policy, found: Survey, confirm: Confirm)
     for listing in (found.source_listing, found.target_listing):
         # What cannot be seen cannot be deleted: even without a deletion in the
         # plan, nobody could say that the target is equal.
-        if policy.is_mirror and (listing.doubtful_folders or (deletions and listing.refused)):
+        refused = deletions and any(policy.selects(item.path) for item in listing.refused)
+        if policy.is_mirror and (listing.doubtful_folders or refused):
             raise _stop(
                 ConflictError(
                     T("{repo} cannot be listed in full, so nothing is deleted", repo=listing.repo),
