@@ -1,0 +1,1 @@
+"""Hubferry beside its alternatives, on the lab: ``python -m bench.run``."""
