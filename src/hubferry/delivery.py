@@ -8,7 +8,6 @@ was asked once more, in batches, whether it truly holds every blob it names.
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -173,7 +172,7 @@ class Delivery:
         done = self._done[self._keys[entry.path]]
         if not isinstance(done, CopyError):
             return False
-        self.tally.failures[entry.path] = _of_path(done, entry.path)
+        self.tally.failures[entry.path] = done.of(entry.path)
         return True
 
     def _delivered(self, entries: Sequence[PlanEntry]) -> Mapping[str, Delivered]:
@@ -272,15 +271,6 @@ def _key(entry: PlanEntry, source: FileEntry, group: int) -> str:
 def _held_by(task: SendTask) -> int:
     """Bytes of memory that a task takes from its start to its commit."""
     return task.entry.size_bytes if task.is_inline else 0
-
-
-def _of_path(error: CopyError, path: str) -> CopyError:
-    """The same failure told of another path with the same content."""
-    if error.path in (None, path):
-        return error.at(path=path)
-    twin = copy.copy(error)
-    twin.path = path
-    return twin
 
 
 def _ends_run(error: CopyError) -> bool:

@@ -10,6 +10,7 @@ translated and is printed first, as ``Error: <headline>``.
 
 from __future__ import annotations
 
+import copy
 from enum import StrEnum
 from typing import ClassVar
 
@@ -91,6 +92,14 @@ class CopyError(Exception):
         self.repo = self.repo or repo
         self.path = self.path or path
         return self
+
+    def of(self, path: str) -> CopyError:
+        """The same failure told of ``path``: what ten paths wanted fails for each of them."""
+        if self.path in (None, path):
+            return self.at(path=path)
+        twin = copy.copy(self)
+        twin.path = path
+        return twin
 
 
 class UsageError(CopyError):

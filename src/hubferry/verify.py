@@ -16,7 +16,14 @@ from functools import partial
 
 from hubferry.compare import Difference, compare_listings
 from hubferry.control import call
-from hubferry.errors import CopyError, IntegrityError, NotFoundError, Side, UncheckedError
+from hubferry.errors import (
+    CancelledError,
+    CopyError,
+    IntegrityError,
+    NotFoundError,
+    Side,
+    UncheckedError,
+)
 from hubferry.events import FileFinished, FileStarted, StepStarted, Verified
 from hubferry.hubs.base import ByteStream, SourceHub
 from hubferry.model import FileEntry, RepoInfo
@@ -58,8 +65,9 @@ def verify_repo(
     started = time.monotonic()
     try:
         _compare(job, tools, target_reader, level, is_exact, report)
+    except CancelledError:
+        report.was_cancelled = True
     except CopyError as error:
-        report.was_cancelled = error.code == "cancelled"
         report.errors.append(ErrorRecord.of(error))
     report.bytes.read = tools.traffic.read_bytes
     report.seconds = round(time.monotonic() - started, 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 
 import pytest
@@ -77,9 +76,9 @@ def test_every_kind_carries_where_it_happened(kind: type[CopyError]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_told_of_another_path(kind: type[CopyError]) -> None:
     error = kind(T("{what} broke", what="it"), path="one", request_id="r-1")
-    twin = copy.copy(error)
-    twin.path = "two"
+    twin = error.of("two")
     assert (error.path, twin.path) == ("one", "two")
+    assert error.of("one") is error
     assert (str(twin), twin.message, twin.request_id) == ("it broke", error.message, "r-1")
 
 
