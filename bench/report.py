@@ -22,8 +22,8 @@ medians of the rounds, wall time with (min-max). *CPU s* is user+system of the t
 *peak RSS* that of its largest process (a Python driver for the floor too), *written* what went to
 file systems (ru_oublock), *read* and *sent* are body bytes at the source's and the target's data
 origins. *Equal*: exit 0 and every file's digest at the target is the source's. *Other load* is how
-many cores unrelated work used; a run above {DISTURBED_LOAD} was repeated once, and has a `*` if it
-still was. Plain HTTP on loopback; tool and lab share the cores."""
+many cores unrelated work used; a run above {DISTURBED_LOAD} was repeated once while there was
+time for it, and has a `*` if it still was. Plain HTTP on loopback; tool and lab share the cores."""
 
 
 @dataclass(frozen=True)

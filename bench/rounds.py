@@ -45,17 +45,25 @@ class Run:
         return not (self.usage.was_stopped or self.usage.exit_code or self.differing)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pace:
     """How often to measure.
 
     A tool whose runs take longer than ``long_run_seconds`` is measured once: its spread is small
-    against its length. No run is repeated after ``repeat_until`` (monotonic seconds).
+    against its length. Repeating disturbed runs may take ``repeat_seconds`` in all, and what is
+    spent is taken off, so that the whole ends in time on a busy machine too.
     """
 
     rounds: int
     long_run_seconds: float
-    repeat_until: float
+    repeat_seconds: float
+
+    def may_repeat(self, seconds: float) -> bool:
+        """Take the time of one repetition; False if it is not left."""
+        if seconds > self.repeat_seconds:
+            return False
+        self.repeat_seconds -= seconds
+        return True
 
 
 def run_scenario(scenario: Scenario, pace: Pace, tell: Callable[[str], None]) -> list[Run]:
@@ -64,7 +72,7 @@ def run_scenario(scenario: Scenario, pace: Pace, tell: Callable[[str], None]) ->
     bench = _Bench(scenario)
     with LabProcess(commits_per_minute=scenario.commits_per_minute) as lab:
         lab.seed(scenario.files)
-        for number in range(pace.rounds):
+        for number in range(min(pace.rounds, scenario.max_rounds)):
             turn = number % len(scenario.tools)
             for tool in scenario.tools[turn:] + scenario.tools[:turn]:
                 if _is_long(tool, found, pace):
@@ -98,8 +106,10 @@ class _Bench:
 
     def measure(self, tool: Tool, lab: LabProcess, pace: Pace) -> list[Run]:
         """Measure once; once more if it was disturbed, keeping the quieter of the two."""
+        started = time.monotonic()
         runs = self._measure(tool, lab)
-        if not any(run.is_disturbed for run in runs) or time.monotonic() > pace.repeat_until:
+        is_quiet = not any(run.is_disturbed for run in runs)
+        if is_quiet or not pace.may_repeat(time.monotonic() - started):
             return runs
         return min(runs, self._measure(tool, lab), key=_worst_load)
 
