@@ -307,3 +307,16 @@ def test_a_large_file_streams(lab: Lab, hub: HuggingFaceHub) -> None:
     while count := stream.readinto(buffer):
         digest.update(buffer[:count])
     assert digest.hexdigest() == content.sha256
+
+
+def test_a_renamed_repository_answers_to_its_old_name(lab: Lab, hub: HuggingFaceHub) -> None:
+    lab.hf.repos.rename("model", REPO.name, "your-org/new-name")
+    assert read(weights(hub)) == WEIGHTS
+    info = hub.resolve(REPO, None)
+    assert hub.stat_files(info, ["README.md"])["README.md"] is not None
+    assert hub.write_access(REPO) is Access.YES
+    _, blob = send(hub, b"new" * 100)
+    hub.commit(info, [AddBlob("new.bin", blob)], "one more")
+    assert hub.resolve(REPO, None).commit != info.commit
+    seen = lab.counters.snapshot()["tokens"][lab.hf.token]
+    assert {place["origin"] for place in seen} == {"hf.api"}

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hubferry.lab.hf_access import Access, Handler, guarded
+from aiohttp import web
+
+from hubferry.lab.hf_access import Access, Handler, guarded, repo_type_of
 from hubferry.lab.hf_commit import HfCommitter
 from hubferry.lab.hf_files import HfFiles
 from hubferry.lab.hf_lfs import HfLfs
@@ -41,12 +43,30 @@ class _ApiRoutes(Routes):
 
     def add(self, method: str, pattern: str, endpoint: str, handler: Handler) -> None:
         """Register a handler with its refusals answered and its requests counted."""
+        inner = self._at_present_name(handler)
         if endpoint in _UNCOUNTED:
-            counted = guarded(handler)
+            counted = guarded(inner)
         else:
             bucket: Bucket = "resolvers" if endpoint == "hf.resolve" else "api"
-            counted = self._quotas.counted(bucket, handler)
+            counted = self._quotas.counted(bucket, inner)
         super().add(method, pattern, endpoint, counted)
+
+    def _at_present_name(self, handler: Handler) -> Handler:
+        """Return the handler with requests for a renamed repository sent to its new name.
+
+        307, for the web and the API alike: ``gpt2`` has been ``openai-community/gpt2`` since
+        2024 and is asked for by its old name every day. That writes are answered so too is a guess.
+        """
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            old = request.match_info.get("repo", "")
+            new = self._lab.hf.repos.moved_to(repo_type_of(request), old)
+            if new is None:
+                return await handler(request)
+            place = request.rel_url.raw_path_qs.replace(f"/{old}", f"/{new}", 1)
+            return web.Response(status=307, headers={"Location": place})
+
+        return handle
 
 
 def build_hf_app(lab: Lab) -> list[Routes]:

@@ -242,6 +242,7 @@ class RepoStore:
         self.blobs = BlobStore()
         self.lock = threading.RLock()
         self._repos: dict[tuple[RepoType, str], Repo] = {}
+        self._moved: dict[tuple[RepoType, str], str] = {}
 
     def create(
         self,
@@ -271,6 +272,22 @@ class RepoStore:
     def get(self, repo_type: RepoType, repo_id: str) -> Repo | None:
         """Return a repository, or None."""
         return self._repos.get((repo_type, repo_id))
+
+    def rename(self, repo_type: RepoType, repo_id: str, new_id: str) -> None:
+        """Give a repository another id; the old one is remembered.
+
+        Raises:
+            KeyError: there is no such repository.
+        """
+        with self.lock:
+            repo = self._repos.pop((repo_type, repo_id))
+            repo.id = new_id
+            self._repos[repo_type, new_id] = repo
+            self._moved[repo_type, repo_id] = new_id
+
+    def moved_to(self, repo_type: RepoType, repo_id: str) -> str | None:
+        """Return the present id of a repository that was renamed, or None."""
+        return self._moved.get((repo_type, repo_id))
 
     def delete(self, repo_type: RepoType, repo_id: str) -> bool:
         """Remove a repository (its blobs stay); tell whether it was there."""

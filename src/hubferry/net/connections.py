@@ -8,6 +8,7 @@ import threading
 import weakref
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import unquote
 
 from urllib3 import PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -143,7 +144,8 @@ def _proxied(proxy: str, settings: dict[str, Any]) -> PoolManager:
     parsed = parse_url(proxy)
     if parsed.scheme not in ("http", "https"):
         return _socks(proxy, settings)
-    headers = make_headers(proxy_basic_auth=parsed.auth) if parsed.auth else None
+    # Quoted in an address, sent as it is: a password may well hold an "@".
+    headers = make_headers(proxy_basic_auth=unquote(parsed.auth)) if parsed.auth else None
     return ProxyManager(proxy, proxy_headers=headers, **settings)
 
 

@@ -35,6 +35,8 @@ __all__ = ["Credentials", "Hop", "HttpAnswer", "HttpClient", "HttpConfig", "Http
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# RFC 9110, 15.4: these two keep the method and the body, the others turn a POST into a GET.
+_REDIRECTS_OF_WRITES = frozenset({307, 308})
 # A page of 1,000 tree entries is about 0.5 MB; nothing we ask for comes near this.
 _JSON_BODY_BYTES = 64 * 1024 * 1024
 
@@ -199,19 +201,28 @@ class HttpClient:
     ) -> HttpAnswer:
         """POST (or another writing ``method``) a small body and read the whole answer.
 
+        A redirect is followed on the same origin only: a renamed repository
+        answers so, and it says that nothing was done yet.
+
         Raises:
             UnavailableError: ``ambiguous`` if the request was sent, no good answer
                 came back, and the request is not ``is_repeatable``.
         """
         asked = {"accept": "application/json", **(headers or {})}
-        response, hop = self._send(
-            method,
-            url,
-            asked,
-            body,
-            timeout_seconds=answer_timeout_seconds,
-            is_repeatable=is_repeatable,
-        )
+        for _ in range(MAX_REDIRECTS):
+            response, hop = self._send(
+                method,
+                url,
+                asked,
+                body,
+                timeout_seconds=answer_timeout_seconds,
+                is_repeatable=is_repeatable,
+            )
+            moved = _moved_here(url, hop)
+            if moved is None:
+                break
+            discard(response)
+            url = moved
         return self._whole(
             response, hop, _JSON_BODY_BYTES, is_repeatable=is_repeatable, method=method
         )
@@ -327,6 +338,15 @@ class HttpClient:
         )
         mapped = self._map_refusal(refusal) if self._map_refusal else None
         raise mapped or error_for_status(refusal)
+
+
+def _moved_here(url: str, hop: Hop) -> str | None:
+    """Where a write is to be sent instead, if that is on the same origin."""
+    target = hop.headers.get("location")
+    if hop.status not in _REDIRECTS_OF_WRITES or not target:
+        return None
+    moved = urljoin(url, target)
+    return moved if _origin(moved) == hop.origin else None
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
