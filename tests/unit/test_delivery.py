@@ -232,7 +232,7 @@ class HeldMeter:
 def test_small_files_wait_in_bounded_memory_behind_a_slow_blob(
     workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit, size, count = 64 * KIB, 1 * KIB, 3000
+    limit, size, count = 64 * KIB, 1 * KIB, 2000
     monkeypatch.setattr(delivery, "HELD_CONTENT_BYTES", limit)
     files = {"aaa-slow.bin": big(1)}
     files |= {f"small/{n:05}.txt": n.to_bytes(8, "big") * (size // 8) for n in range(count)}

@@ -145,7 +145,7 @@ def plan_for(source: Listing, target: Listing, policy: Policy, known: KnownDiges
 
 
 @given(TREES, TREES, POLICIES, st.sampled_from(["sha256", "git", "none"]))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_every_path_of_both_sides_appears_once_in_commit_order(
     source: dict[str, bytes], target: dict[str, bytes], policy: Policy, digests: str
 ) -> None:
@@ -157,7 +157,7 @@ def test_every_path_of_both_sides_appears_once_in_commit_order(
 
 
 @given(TREES, TREES, POLICIES, st.randoms(use_true_random=False))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_the_order_of_the_listings_does_not_matter(
     source: dict[str, bytes], target: dict[str, bytes], policy: Policy, shuffle: random.Random
 ) -> None:
@@ -173,7 +173,7 @@ def test_the_order_of_the_listings_does_not_matter(
 
 
 @given(TREES, TREES, POLICIES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_applying_a_plan_leaves_nothing_to_write(
     source: dict[str, bytes], target: dict[str, bytes], policy: Policy
 ) -> None:
@@ -194,7 +194,7 @@ def test_applying_a_plan_leaves_nothing_to_write(
 
 
 @given(TREES, TREES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_a_copy_never_takes_anything_away(
     source: dict[str, bytes], target: dict[str, bytes]
 ) -> None:
@@ -204,7 +204,7 @@ def test_a_copy_never_takes_anything_away(
 
 
 @given(TREES, TREES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_a_mirror_makes_equal(source: dict[str, bytes], target: dict[str, bytes]) -> None:
     policy = Policy(is_mirror=True, delete_hub_files=True)
     plan = plan_for(listing(source), listing(target), policy, NOTHING)
@@ -216,7 +216,7 @@ def test_a_mirror_makes_equal(source: dict[str, bytes], target: dict[str, bytes]
 
 
 @given(TREES, TREES, POLICIES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_what_is_not_selected_is_left_alone(
     source: dict[str, bytes], target: dict[str, bytes], policy: Policy
 ) -> None:
@@ -225,7 +225,7 @@ def test_what_is_not_selected_is_left_alone(
 
 
 @given(TREES, TREES, st.sampled_from(["git", "none"]), st.booleans())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_without_digests_nothing_is_taken_for_equal_and_reading_decides(
     source: dict[str, bytes], target: dict[str, bytes], digests: str, is_mirror: bool
 ) -> None:
@@ -245,7 +245,7 @@ def test_without_digests_nothing_is_taken_for_equal_and_reading_decides(
 @given(
     TREES, st.sampled_from(["sha256", "git", "both"]), st.sampled_from(["sha256", "git", "both"])
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_a_repository_is_equal_to_itself_however_its_digests_are_told(
     files: dict[str, bytes], one: str, two: str
 ) -> None:

@@ -112,7 +112,7 @@ STEPS = st.lists(st.one_of(st.integers(1, 3000), st.sampled_from([DROP, END])), 
 
 
 @given(data=st.binary(max_size=5000), steps=STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_chunking_and_any_drops_give_the_same_bytes_and_digests(
     data: bytes, steps: list[object]
 ) -> None:
@@ -134,7 +134,7 @@ def test_any_chunking_and_any_drops_give_the_same_bytes_and_digests(
     flip=st.integers(0),
     bit=st.integers(0, 7),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_flipped_bit_never_completes(
     data: bytes, steps: list[object], flip: int, bit: int
 ) -> None:
