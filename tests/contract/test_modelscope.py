@@ -27,7 +27,7 @@ from hubferry.errors import (
 from hubferry.hubs.modelscope import ModelScopeHub
 from hubferry.lab.faults import Fault
 from hubferry.lab.server import Lab
-from hubferry.model import AddBlob, RepoId, RepoInfo, Visibility
+from hubferry.model import Access, AddBlob, RepoId, RepoInfo, Visibility
 from hubferry.net.secret import Secret
 
 from .conftest import WEIGHTS, Body, blob_of, inline, patience, sha256_of
@@ -333,3 +333,18 @@ def test_nothing_is_written_below_home(lab: Lab, tmp_path: Path) -> None:
     )
     assert done.stdout == "lab-user\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("ms.login", "status", status=404, body=b"{}"),
+        Fault("ms.login", "status", status=200, body=b'{"Code": 200, "Data": {"Username": ""}}'),
+        Fault("ms.login", "status", status=400, body=b'{"Code": 99, "Message": "no"}'),
+    ],
+)
+def test_a_site_without_a_telling_login_leaves_the_access_unknown(
+    lab: Lab, hub: ModelScopeHub, fault: Fault
+) -> None:
+    lab.faults.add(fault)
+    assert hub.write_access(RepoId("ms", "your-org/x")) is Access.UNKNOWN

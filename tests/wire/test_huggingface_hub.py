@@ -272,6 +272,9 @@ def test_access_is_told_without_writing(lab: Lab, hub: HuggingFaceHub) -> None:
     assert hub.write_access(RepoId("hf", "your-org/new")) is Access.UNKNOWN
     assert open_hub(lab, lab.hf.read_token).write_access(REPO) is Access.NO
     assert open_hub(lab, "").write_access(REPO) is Access.NO
+    # A mirror that does not know the question is no reason not to try.
+    lab.faults.add(Fault("hf.auth", "status", status=405))
+    assert hub.write_access(REPO) is Access.UNKNOWN
 
 
 def test_a_repository_is_created_once_and_only_by_those_who_may(

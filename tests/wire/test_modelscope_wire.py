@@ -115,6 +115,7 @@ def test_what_is_not_a_listing_is_never_empty(data: object) -> None:
 
 
 def test_an_empty_list_is_a_listing() -> None:
+    assert wire.page({"files": None}) == wire.page({"Files": []})
     assert wire.page({"Files": []}) == wire.page({"Files": None}) == wire.Page((), ())
 
 
@@ -526,6 +527,7 @@ def test_a_private_deployment_owns_its_own_origin_only() -> None:
 
 def test_users_are_read_from_both_interfaces() -> None:
     assert wire.user({"Username": "alice"}) == ("alice", ())
+    assert wire.user({"Username": "", "name": "alice"}) == ("alice", ())
     openly = {"success": True, "data": {"name": "alice", "organizations": [{"name": "org"}]}}
     assert wire.user(openly) == ("alice", ("org",))
     with pytest.raises(ProtocolError):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import NoReturn
 
+from hubferry.errors import InvalidTokenError
 from hubferry.net import redact
+from hubferry.text import T
 
 # Below this, first and last characters would give too much of it away.
 _SHORTEST_TO_HINT = 16
+_VISIBLE = re.compile(r"[!-~]*")
 
 
 class Secret:
@@ -50,3 +54,23 @@ class Secret:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a Secret is not pickled or copied")
+
+
+def as_token(found: Secret, hub: str) -> Secret:
+    """The same without the spaces and line ends that copying adds; may be empty.
+
+    Raises:
+        InvalidTokenError: it holds what no HTTP header can carry. Found here,
+            it is a mistake of copying; found later, a broken connection.
+    """
+    value = found.reveal().strip()
+    if not _VISIBLE.fullmatch(value):
+        raise InvalidTokenError(
+            T(
+                "the token for {hub} holds characters that no token has: "
+                "spaces, line ends or other scripts",
+                hub=hub,
+            ),
+            hint=T("copy it again, without quotation marks or anything else around it"),
+        )
+    return found if value == found.reveal() else Secret(value)

@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 import pytest
 
+from hubferry.errors import InvalidTokenError
 from hubferry.net.redact import RedactingFormatter, redact
-from hubferry.net.secret import Secret
+from hubferry.net.secret import Secret, as_token
 
 TOKEN = "Canary/Token+Value=42x"
 SECRET = Secret(TOKEN)
@@ -112,3 +113,15 @@ def fail(): raise ValueError(value)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ValueError: ***" in done.stderr
     assert "CanaryTokenValue" not in done.stderr
+
+
+def test_a_token_is_taken_without_what_copying_adds() -> None:
+    assert as_token(Secret("  ms-0123456789\r\n"), "Hub") == Secret("ms-0123456789")
+    assert not as_token(Secret(" \n"), "Hub")
+
+
+@pytest.mark.parametrize("value", ["ms-01234\n56789", "“ms-0123456789”", "ms-令牌0123", "a\x00b"])
+def test_what_cannot_be_a_token_is_refused_without_showing_it(value: str) -> None:
+    with pytest.raises(InvalidTokenError) as caught:
+        as_token(Secret(value), "Hub")
+    assert value not in f"{caught.value} {caught.value.hint}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hubferry.errors import AccessError, LocalError
 from hubferry.net.redact import redact
-from hubferry.net.secret import Secret
+from hubferry.net.secret import Secret, as_token
 from hubferry.text import T
 
 
@@ -60,7 +60,7 @@ def store_login(token: Secret, endpoint: str | None = None) -> None:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(token.reveal())
+            file.write(as_token(token, "Hugging Face").reveal())
         place.chmod(0o600)
     except OSError as error:
         raise LocalError(

@@ -44,7 +44,7 @@ from hubferry.model import (
 )
 from hubferry.net.config import HttpConfig, origin_of
 from hubferry.net.http import Credentials, HttpClient
-from hubferry.net.secret import Secret
+from hubferry.net.secret import Secret, as_token
 from hubferry.net.status import Refusal
 from hubferry.net.stream import SlicedStream
 from hubferry.text import T, Text
@@ -323,6 +323,6 @@ def _checked_origin(endpoint: str) -> tuple[str, str, int]:
 
 
 def _choose_token(token: Secret | Literal[False] | None) -> tuple[Secret | None, str | None]:
-    if token is None:
-        return find_token()
-    return (token, "given") if token else (None, None)
+    found, source = find_token() if token is None else (token or None, "given")
+    cleaned = as_token(found, TRAITS.title) if found else None
+    return (cleaned, source) if cleaned else (None, None)

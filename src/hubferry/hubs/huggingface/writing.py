@@ -49,7 +49,10 @@ class Writer:
             raise
         except AccessError:
             return Access.NO
-        except NotFoundError:
+        except HubError as error:
+            # Not there yet, or a hub that does not know the question.
+            if error.retryable:
+                raise
             return Access.UNKNOWN
         return Access.YES
 

@@ -18,7 +18,7 @@ from modelscope_hub.config import HubConfig
 from modelscope_hub.errors import CacheError
 
 from hubferry.errors import LocalError, UsageError
-from hubferry.net.secret import Secret
+from hubferry.net.secret import Secret, as_token
 from hubferry.text import T
 
 TOKEN_VARIABLE = "MODELSCOPE_API_TOKEN"  # noqa: S105 - the name of a variable
@@ -58,16 +58,23 @@ def find_login(token: Secret | Literal[False] | None, endpoint: str) -> Login:
     An empty MODELSCOPE_API_TOKEN means "no token", as in the official client.
     A stored login counts for its own site only: the two sites and private
     deployments have separate accounts, and a token goes to its own hub only.
+
+    Raises:
+        InvalidTokenError: it cannot be a token.
     """
     if token is False:
         return Login(None, None)
     if token is not None:
-        return Login(token, "argument") if token else Login(None, None)
+        return _login(token, "argument")
     if TOKEN_VARIABLE in os.environ:
-        value = os.environ[TOKEN_VARIABLE].strip()
-        return Login(Secret(value), TOKEN_VARIABLE) if value else Login(None, None)
+        return _login(Secret(os.environ[TOKEN_VARIABLE]), TOKEN_VARIABLE)
     stored = _stored_token(endpoint)
-    return Login(stored, "modelscope login") if stored else Login(None, None)
+    return _login(stored, "modelscope login") if stored else Login(None, None)
+
+
+def _login(found: Secret, source: str) -> Login:
+    token = as_token(found, "ModelScope")
+    return Login(token, source) if token else Login(None, None)
 
 
 def store_login(token: Secret, endpoint: str | None = None) -> None:
@@ -78,7 +85,7 @@ def store_login(token: Secret, endpoint: str | None = None) -> None:
     """
     config = HubConfig(endpoint=find_endpoint(endpoint), token="")
     try:
-        config.save_token(token.reveal())
+        config.save_token(as_token(token, "ModelScope").reveal())
     except (OSError, CacheError):
         place = str(config.credentials_dir)
         raise LocalError(T("cannot keep the login at {place}", place=place)) from None

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from hubferry.control import CancelToken, Patience, call
 from hubferry.errors import (
     AccessError,
+    HubError,
     InvalidTokenError,
     NotFoundError,
     ProtocolError,
@@ -179,17 +180,25 @@ class ModelScopeHub:
         return reading.checked(stream, entry, start, stop)
 
     def write_access(self, repo: RepoId) -> Access:
-        """Asks by logging in, which a read-only token may not; others' namespaces stay unknown."""
+        """Asks by logging in, which a read-only token may not; others' namespaces stay unknown.
+
+        A site that knows no such login, or does not say who logged in, leaves
+        it unknown: the first write will tell.
+        """
         token = self._login.token
         if token is None:
             return Access.NO
         asked = self._asked(T("log in"))
         try:
             data = self._net.post(asked, wire.LOGIN, {"AccessToken": token.reveal()})
+            user, _ = wire.user(data)
         except AccessError:
             self.identity()  # raises InvalidTokenError if the token is bad altogether
             return Access.NO
-        user, _ = wire.user(data)
+        except HubError as error:
+            if error.retryable:
+                raise
+            return Access.UNKNOWN
         owner = repo.name.partition("/")[0]
         return Access.YES if user.lower() == owner.lower() else Access.UNKNOWN
 

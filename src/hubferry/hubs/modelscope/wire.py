@@ -129,8 +129,9 @@ def user(data: object) -> tuple[str, tuple[str, ...]]:
     if isinstance(fields.get("data"), Mapping):
         fields = fields["data"]  # the newer interface writes its envelope in lower case
     keys = ("Username", "username", "name", "Name", "preferred_username", "user_name", "login")
-    name = next((fields[key] for key in keys if isinstance(fields.get(key), str)), "")
-    if not name:
+    # Newer answers may leave a field there and empty.
+    name = next((fields[key] for key in keys if _text(fields.get(key))), None)
+    if not isinstance(name, str):
         raise ProtocolError(T("ModelScope did not say who you are"))
     groups = _sequence(fields.get("organizations") or fields.get("Organizations"))
     names = (
@@ -164,9 +165,11 @@ def page(data: object) -> Page:
     Raises:
         ProtocolError: an answer without a file list; never read as "empty".
     """
-    raw = data.get("Files") if isinstance(data, Mapping) else data
-    if isinstance(data, Mapping) and "Files" in data and raw is None:
-        raw = []  # an empty Go slice; the key itself says that this is a listing
+    raw = data
+    if isinstance(data, Mapping):
+        key = "Files" if "Files" in data else "files"
+        # Null is an empty Go slice; the key itself says that this is a listing.
+        raw = [] if key in data and data[key] is None else data.get(key)
     if not isinstance(raw, Sequence) or isinstance(raw, str):
         raise ProtocolError(T("ModelScope's answer does not list files"))
     files: list[FileEntry] = []
