@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from hubferry.errors import LedgerError
+from hubferry.errors import LedgerError, UsageError
 from hubferry.model import GitOid, Listing, Sha256
 from hubferry.text import T
 
@@ -266,7 +266,7 @@ class Ledger:
         """One run by its id or a unique beginning of it, with its facts; None if unknown.
 
         Raises:
-            LedgerError: several runs begin like this.
+            UsageError: several runs begin like this.
         """
         query = sa.select(_runs).where(_runs.c.run_id.startswith(run_id, autoescape=True)).limit(2)
         with self._translated(), self._engine.connect() as connection:
@@ -274,7 +274,7 @@ class Ledger:
             if not rows:
                 return None
             if len(rows) > 1:
-                raise LedgerError(T("several runs begin with {run_id}", run_id=run_id))
+                raise UsageError(T("several runs begin with {run_id}", run_id=run_id))
             facts = connection.execute(
                 sa.select(_facts)
                 .where(_facts.c.run_id == rows[0]["run_id"])

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hubferry.control import CancelToken, Patience, call
 from hubferry.engines.base import Engine
 from hubferry.errors import (
-    AccessError,
     CancelledError,
     CopyError,
+    IntegrityError,
     LedgerError,
     NotFoundError,
+    ProtocolError,
     RateLimitedError,
     Side,
 )
@@ -302,9 +302,10 @@ def learn_digests(found: Survey, plan: Plan, tools: Tools) -> dict[str, CopyErro
         if outcome.error is not None:
             if not isinstance(outcome.error, CopyError) or _ends_run(outcome.error):
                 raise outcome.error
-            place = {"side": Side.SOURCE, "step": "read", "repo": str(found.source.repo)}
-            for path in outcome.task:
-                failures[path] = copy(outcome.error).at(**place, path=path)  # type: ignore[arg-type]
+            error = outcome.error.at(
+                side=Side.SOURCE, step="read", repo=str(found.source.repo)
+            )
+            failures.update({path: error.of(path) for path in outcome.task})
             continue
         assert outcome.result is not None
         sha256, git_oid, content = outcome.result
@@ -340,11 +341,11 @@ def probe_source(found: Survey, plan: Plan, tools: Tools) -> None:
         stream = call(
             tools.patience(Side.SOURCE), lambda: tools.source.open(found.source, entry, 0, 1)
         )
-    except AccessError as error:
+    except (IntegrityError, NotFoundError, ProtocolError):
+        return  # concerns this file only, and is told when its turn comes
+    except CopyError as error:
         repo = str(found.source.repo)
         raise error.at(side=Side.SOURCE, step="read", repo=repo, path=first.path) from None
-    except CopyError:
-        return  # anything else concerns this file, and is told when its turn comes
     stream.close()
 
 

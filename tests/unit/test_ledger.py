@@ -64,7 +64,7 @@ def test_a_run_is_found_by_a_unique_beginning(ledger: Ledger) -> None:
     percent = ledger.run("a%")
     assert percent is not None, "a pattern's sign is only a character"
     assert percent["run_id"] == "a%-1"
-    with pytest.raises(LedgerError, match="several"):
+    with pytest.raises(UsageError, match="several"):
         ledger.run("ab")
 
 

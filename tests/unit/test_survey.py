@@ -204,7 +204,6 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others() -> None:
     }
 
 
-@pytest.mark.xfail(reason="learn_digests names the first path for all of them", strict=True)
 def test_equal_contents_that_are_damaged_are_told_by_their_own_paths() -> None:
     pointer = LFS_POINTER_START + b"oid sha256:0\nsize 1\n"
     other = b"x" * len(pointer)
