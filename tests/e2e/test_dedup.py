@@ -13,7 +13,7 @@ from hubferry.lab.faults import Fault
 from hubferry.lab.server import Lab
 
 BIG = bytes(range(256)) * 1200
-TRIED = 1  # one byte of one file is read before a target is created
+TRIED = 1  # one byte of one file may be read before a target is created
 SMALL = b"the same few words\n" * 20
 
 
@@ -28,7 +28,7 @@ def test_the_same_bytes_at_ten_paths_travel_once(bench: Bench) -> None:
     assert counters.requests("ms.put") == 1
     assert counters.bytes_in("ms.put") == len(BIG)
     assert counters.bytes_out("hf.cdn") == len(BIG)
-    assert counters.requests("hf.resolve") == 2 + TRIED, "ten small files, too, are read once"
+    assert counters.requests("hf.resolve") <= 2 + TRIED, "ten small files, too, are read once"
     assert report.bytes.read == len(BIG) + len(SMALL)
 
 

@@ -41,8 +41,8 @@ def test_many_small_files_take_few_commits_and_a_second_run_does_nothing(bench: 
 
     check_copied(bench, bench.copy())
     assert counters.commits_made("ms") <= MAX_COMMITS
-    tried = 1  # one byte of one file is read before a target is created
-    assert counters.requests("hf.resolve") == SMALL_FILES + BIG_FILES + tried
+    tried = 1  # one byte of one file may be read before a target is created
+    assert counters.requests("hf.resolve") <= SMALL_FILES + BIG_FILES + tried
 
     _check_nothing_to_do(bench, reads=0)
     spent = counters.requests("hf.") + counters.requests("ms.")

@@ -28,12 +28,12 @@ class Counts:
 
 
 QUICK = Counts(
-    kills=8,
-    kills_without_ledger=4,
+    kills=6,
+    kills_without_ledger=3,
     big_bytes=1 * GIB,
     small_bytes=256 * MIB,
     crowd_bytes=256 * MIB,
-    storms=12,
+    storms=10,
 )
 FULL = Counts(
     kills=50,
