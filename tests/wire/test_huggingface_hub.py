@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -62,10 +64,10 @@ def seeded(lab: Lab) -> Repo:
     return repo
 
 
-def open_hub(lab: Lab, token: str | None = None) -> HuggingFaceHub:
+def open_hub(lab: Lab, token: str | None = None, *, endpoint: str | None = None) -> HuggingFaceHub:
     cancel = CancelToken()
     return HuggingFaceHub(
-        endpoint=lab.hf.endpoint,
+        endpoint=endpoint or lab.hf.endpoint,
         token=Secret(token or lab.hf.token) if token != "" else False,
         proxy="direct",
         cancel=cancel,
@@ -323,3 +325,57 @@ def test_a_renamed_repository_answers_to_its_old_name(lab: Lab, hub: HuggingFace
     assert hub.resolve(REPO, None).commit != info.commit
     seen = lab.counters.snapshot()["tokens"][lab.hf.token]
     assert {place["origin"] for place in seen} == {"hf.api"}
+
+
+def test_a_file_too_large_for_one_answer_is_read_in_turns(
+    lab: Lab, hub: HuggingFaceHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hubferry.hubs.huggingface.hub.WINDOW_BYTES", 130_000)
+    assert read(weights(hub)) == WEIGHTS
+    assert read(weights(hub, 10_000, 270_000)) == WEIGHTS[10_000:270_000]
+    assert lab.counters.requests("hf.cdn") == 3 + 2
+    stream = weights(hub)
+    stream.close()
+    with pytest.raises(UnavailableError):
+        read(stream)
+
+
+@contextmanager
+def mirror_of(endpoint: str) -> Iterator[str]:
+    """A mirror that sends everything on to the real hub."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(308)
+            self.send_header("Location", endpoint + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_behind_a_mirror_the_real_hub_is_understood_and_sees_no_token(lab: Lab) -> None:
+    with mirror_of(lab.hf.endpoint) as endpoint:
+        hub = open_hub(lab, endpoint=endpoint)
+        assert read(weights(hub)) == WEIGHTS
+        seeded(lab).gated = "auto"
+        with pytest.raises(AccessError):
+            weights(hub)
+        lab.faults.add(
+            Fault("hf.tree", "status", status=429, headers={"RateLimit": '"api";r=0;t=40'})
+        )
+        with pytest.raises(RateLimitedError) as caught:
+            hub.list_files(hub.resolve(REPO, None))
+        assert caught.value.retry_after_seconds == 41.0
+        assert not lab.counters.snapshot()["tokens"].get(lab.hf.token)
+        hub.close()

@@ -118,6 +118,27 @@ def test_a_token_is_found_where_the_official_client_looks(
     assert auth.find_token() == (None, None)
 
 
+def test_a_found_token_is_asked_for_again_and_a_given_one_is_not(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As an OIDC token that ran out in the middle of a long copy.
+    monkeypatch.delenv("HF_OIDC_RESOURCE", raising=False)
+    monkeypatch.setenv("HF_TOKEN", lab.hf.other_token)
+    cancel = CancelToken()
+    hub = HuggingFaceHub(
+        endpoint=lab.hf.endpoint,
+        proxy="direct",
+        cancel=cancel,
+        patience=lambda: Patience(cancel, WaitBudget(1), attempts=1),
+    )
+    other = hub.identity().user
+    monkeypatch.setenv("HF_TOKEN", lab.hf.token)
+    assert hub.identity().user != other
+    given = open_hub(lab.hf.endpoint, token=lab.hf.token)
+    monkeypatch.setenv("HF_TOKEN", lab.hf.other_token)
+    assert given.identity().user != other
+
+
 def test_the_endpoint_is_read_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
     assert auth.default_endpoint() == "https://mirror.example"

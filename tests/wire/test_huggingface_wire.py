@@ -279,7 +279,7 @@ def test_a_rate_limit_waits_for_the_window_only_when_nothing_is_left() -> None:
         assert isinstance(error, RateLimitedError)
         return error.retry_after_seconds
 
-    assert wait(ratelimit='"api";r=0;t=55') == 55.0
+    assert wait(ratelimit='"api";r=0;t=55') == 56.0
     assert wait(ratelimit='"api";r=10;t=55', retry_after="7") == 7.0
     assert wait(ratelimit='"api";r=10;t=55') is None
 

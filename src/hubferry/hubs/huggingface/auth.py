@@ -44,6 +44,19 @@ def find_token() -> tuple[Secret | None, str | None]:
     return Secret(value), _place(value, constants.HF_TOKEN_PATH)
 
 
+def renewed(last: Secret) -> Secret:
+    """The token to send now, where the official client found the ``last`` one.
+
+    OIDC tokens live about an hour and logins by browser are renewed in time: a
+    long copy outlives either. The official client asks for each request, too.
+
+    Raises:
+        AccessError: it can no longer be had.
+    """
+    found, _ = find_token()
+    return last if found is None or found == last else as_token(found, "Hugging Face")
+
+
 def store_login(token: Secret, endpoint: str | None = None) -> None:
     """Keep a checked token in the official token file, readable by the user only.
 

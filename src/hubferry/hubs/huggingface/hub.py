@@ -18,7 +18,7 @@ from hubferry.control import CancelToken, Patience, call
 from hubferry.errors import CopyError, NotFoundError, ProtocolError, UsageError
 from hubferry.hubs.base import BlobBody, ByteStream, HubTraits, Limit, UploadTicket
 from hubferry.hubs.huggingface import choices, lfs, official, wire
-from hubferry.hubs.huggingface.auth import default_endpoint, find_token
+from hubferry.hubs.huggingface.auth import default_endpoint, find_token, renewed
 from hubferry.hubs.huggingface.official import reading_answers
 from hubferry.hubs.huggingface.refusals import (
     ExistsError,
@@ -27,6 +27,7 @@ from hubferry.hubs.huggingface.refusals import (
     invalid_token,
     read_refusal,
 )
+from hubferry.hubs.huggingface.windows import WINDOW_BYTES, Windows
 from hubferry.hubs.huggingface.writing import Writer
 from hubferry.model import (
     Access,
@@ -108,6 +109,7 @@ class HuggingFaceHub:
         self.endpoint = (endpoint or default_endpoint()).rstrip("/")
         self._origin = _checked_origin(self.endpoint)
         self._token, self._token_source = _choose_token(token)
+        self._is_token_found = token is None
         self._cancel = cancel
         self._patience = patience
         self._client = HttpClient(
@@ -203,10 +205,15 @@ class HuggingFaceHub:
         self, info: RepoInfo, entry: FileEntry, start: int = 0, end: int | None = None
     ) -> ByteStream:
         """Open bytes ``start`` to ``end``; a stale signed address is renewed once."""
-        self._cancel.check()
         stop = entry.size_bytes if end is None else min(end, entry.size_bytes)
         if start >= stop and entry.size_bytes:
             return io.BytesIO()
+        if stop - start > WINDOW_BYTES:
+            return Windows(partial(self._open_fresh, info, entry), start, stop, WINDOW_BYTES)
+        return self._open_fresh(info, entry, start, stop)
+
+    def _open_fresh(self, info: RepoInfo, entry: FileEntry, start: int, stop: int) -> ByteStream:
+        self._cancel.check()
         with self._about(info.repo, entry.path):
             try:
                 return self._open(info, entry, start, stop)
@@ -277,12 +284,14 @@ class HuggingFaceHub:
             )
 
     def _credentials(self) -> Credentials | None:
-        token = self._token
-        if token is None:
+        if self._token is None:
             return None
-        return Credentials(
-            frozenset({self._origin}), lambda: {"authorization": f"Bearer {token.reveal()}"}
-        )
+        return Credentials(frozenset({self._origin}), self._authorization)
+
+    def _authorization(self) -> dict[str, str]:
+        if self._token is not None and self._is_token_found:
+            self._token = renewed(self._token)
+        return {"authorization": f"Bearer {self._token.reveal()}"} if self._token else {}
 
     def _read_refusal(self, refusal: Refusal) -> CopyError | None:
         return read_refusal(refusal, self._origin, has_token=self._token is not None)

@@ -21,6 +21,8 @@ from hubferry.net.redact import redact
 from hubferry.net.status import Refusal, excerpt, request_id, retry_after_seconds
 from hubferry.text import T
 
+# What no store sends.
+_HUB_HEADERS = frozenset({"x-error-code", "ratelimit"})
 _RATE_LIMIT = re.compile(r'"\w+"\s*;\s*r\s*=\s*(\d+)\s*;\s*t\s*=\s*(\d+)')
 
 
@@ -44,7 +46,8 @@ def limit_wait_seconds(headers: Mapping[str, str]) -> float | None:
     """
     found = _RATE_LIMIT.search(headers.get("ratelimit", ""))
     if found and found[1] == "0":
-        return float(found[2])
+        # The figure is rounded; a second more, as the official client waits.
+        return float(found[2]) + 1.0
     return retry_after_seconds(headers)
 
 
@@ -54,7 +57,9 @@ def read_refusal(refusal: Refusal, hub: Origin, *, has_token: bool) -> CopyError
     ``X-Error-Code`` is trusted before the status. Source: huggingface_hub
     ``hf_raise_for_status``, docs/hub-protocols.md 1.4.
     """
-    if refusal.origin != hub:
+    # A mirror may have passed us on to the real hub, which then speaks for itself.
+    is_of_hub = refusal.origin == hub or not _HUB_HEADERS.isdisjoint(refusal.headers)
+    if not is_of_hub:
         return _store_refusal(refusal)
     code = refusal.headers.get("x-error-code", "")
     # Redacted: a hub may echo the token in its complaint.
@@ -62,8 +67,9 @@ def read_refusal(refusal: Refusal, hub: Origin, *, has_token: bool) -> CopyError
     ident = request_id(refusal.headers)
     status = refusal.status
     if status == 429:
+        host = show_origin(refusal.origin)
         return RateLimitedError(
-            T("{host} asks to slow down: {said}", host=show_origin(hub), said=said or "HTTP 429"),
+            T("{host} asks to slow down: {said}", host=host, said=said or "HTTP 429"),
             retry_after_seconds=limit_wait_seconds(refusal.headers),
             request_id=ident,
         )

@@ -22,6 +22,10 @@ from hubferry.text import T
 
 R = TypeVar("R")
 
+_ANSWER_SECONDS = 300.0
+_STORING_BYTES_PER_SECOND = 50e6
+"""A guess at the slowest store: 100 GB are waited for like the official client does."""
+
 
 class Transport:
     """Both clients of one hub, ours and the official one. Thread-safe.
@@ -60,7 +64,17 @@ class Transport:
     ) -> None:
         """Send one blob; returns only if the store says that it has it."""
         headers = self._store_headers(action.href, action.headers)
-        self.ask(asked, lambda: _accepted(self._http.put(action.href, headers, length, chunks)))
+        # One PUT whatever the size, and the store answers when it has put all of it
+        # away; the official client waits an hour. To give up costs the whole file.
+        patience = _ANSWER_SECONDS + length / _STORING_BYTES_PER_SECOND
+        self.ask(
+            asked,
+            lambda: _accepted(
+                self._http.put(
+                    action.href, headers, length, chunks, answer_timeout_seconds=patience
+                )
+            ),
+        )
 
     def confirm(self, asked: Asked, action: UploadAction, oid: str, length: int) -> None:
         """Make the call that an upload may have to be followed by.
