@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hubferry.errors import ExitCode, LedgerError
+from hubferry.errors import ExitCode, LedgerError, UsageError
 from hubferry.hubs.memory import git_oid_of, sha256_of
 from hubferry.ledger import SCHEMA_VERSION, Ledger
 from hubferry.model import FileEntry, GitOid, Listing, RepoId, Sha256
