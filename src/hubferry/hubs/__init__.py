@@ -79,8 +79,9 @@ def _huggingface(connection: Connection) -> FullHub:
 
 def _huggingface_link(text: str, endpoint: str | None) -> Link | None:
     from hubferry.hubs.huggingface.address import parse_link
+    from hubferry.hubs.huggingface.auth import default_endpoint
 
-    return parse_link(text, endpoint=endpoint)
+    return parse_link(text, endpoint=endpoint or default_endpoint())
 
 
 def _huggingface_login(token: Secret, endpoint: str | None) -> None:
@@ -103,8 +104,9 @@ def _modelscope(connection: Connection) -> FullHub:
 
 def _modelscope_link(text: str, endpoint: str | None) -> Link | None:
     from hubferry.hubs.modelscope.address import parse_link
+    from hubferry.hubs.modelscope.auth import find_endpoint
 
-    return parse_link(text, endpoint=endpoint)
+    return parse_link(text, endpoint=endpoint or find_endpoint())
 
 
 def _modelscope_login(token: Secret, endpoint: str | None) -> None:

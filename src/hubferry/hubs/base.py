@@ -138,6 +138,9 @@ class Hub(Protocol):
             InvalidTokenError: the hub does not know the token.
         """
 
+    def token_place(self) -> Identity:
+        """What is known without asking: the endpoint, the token's place and mask; no user."""
+
     def resolve(self, repo: RepoId, revision: str | None) -> RepoInfo:
         """Turn a revision into a commit, with what the hub tells of the repo.
 

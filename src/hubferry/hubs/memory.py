@@ -136,6 +136,10 @@ class MemoryHub:
         self._ask("identity")
         return Identity("memory-user", ("memory-org",))
 
+    def token_place(self) -> Identity:
+        """There is no token."""
+        return Identity(None)
+
     def resolve(self, repo: RepoId, revision: str | None) -> RepoInfo:
         """A commit is ``c`` and its number."""
         self._ask("resolve")

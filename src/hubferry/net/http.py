@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from hubferry.errors import ProtocolError
+from hubferry.net.answers import parse_json
 from hubferry.net.bodies import SMALL_BODY_BYTES, CountedBody, discard, let_go
 from hubferry.net.config import HttpConfig, Origin, origin_of, proxy_for, show_origin
 from hubferry.net.connections import OpenSockets, make_pools
@@ -67,7 +68,7 @@ class HttpAnswer:
             ProtocolError: it is not JSON.
         """
         try:
-            return json.loads(self.body)
+            return parse_json(self.body)
         except ValueError:
             host = show_origin(self.origin)
             raise ProtocolError(T("{host} sent something that is not JSON", host=host)) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import ssl
@@ -27,6 +26,7 @@ from hubferry.errors import (
     TooLargeError,
     UnavailableError,
 )
+from hubferry.net.answers import parse_json
 from hubferry.net.config import Origin, show_origin
 from hubferry.net.redact import redact
 from hubferry.text import T, Text
@@ -87,7 +87,7 @@ def excerpt(body: bytes, limit: int = 200) -> str:
 
 def _json_message(body: bytes) -> str | None:
     try:
-        data = json.loads(body)
+        data = parse_json(body)
     except ValueError:
         return None
     for name in ("error", "message", "Message", "msg", "detail"):

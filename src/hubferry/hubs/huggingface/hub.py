@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -135,19 +136,21 @@ class HuggingFaceHub:
         The hub limits this question strictly: ask once a run.
         """
         if self._token is None:
-            return Identity(None, endpoint=self.endpoint)
+            return self.token_place()
         try:
             told = self._client.get_json(f"{self.endpoint}/api/whoami-v2").json()
         except NotFoundError as refusal:
             # A bare 401: elsewhere it may mean "no such repository", here it cannot.
             raise invalid_token(refusal.request_id) from None
         user, organizations, role = wire.who(told)
+        return replace(self.token_place(), user=user, organizations=organizations, token_role=role)
+
+    def token_place(self) -> Identity:
+        """Where the token comes from; asks nobody."""
         return Identity(
-            user,
-            organizations,
+            None,
             token_source=self._token_source,
-            token_masked=self._token.masked,
-            token_role=role,
+            token_masked=self._token.masked if self._token else None,
             endpoint=self.endpoint,
         )
 

@@ -33,6 +33,15 @@ _numbers = itertools.count(1)
 _clients: weakref.WeakValueDictionary[str, HttpClient] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 _is_installed = False
+# RecursionError: an answer nested deeper than anything a hub has to say.
+_UNREADABLE = (
+    HfHubHTTPError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 
 def make_api(endpoint: str, client: HttpClient) -> HfApi:
@@ -65,7 +74,7 @@ def reading_answers(name: str) -> Iterator[None]:
         yield
     except HFValidationError:
         raise UsageError(T("{name} is not a repository name", name=repr(name))) from None
-    except (HfHubHTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         # Not passed on: the text may hold the address and parts of the answer.
         kind = type(error).__name__
         raise ProtocolError(

@@ -79,9 +79,18 @@ class LocalHub:
         """Nobody: a folder knows no tokens."""
         return Identity(None)
 
+    def token_place(self) -> Identity:
+        """A folder knows no tokens."""
+        return Identity(None)
+
     def resolve(self, repo: RepoId, revision: str | None) -> RepoInfo:
         """The folder as it is; it has one revision only."""
         root = _root(repo)
+        if root.is_file():
+            raise LocalError(
+                T("{place} is a file, not a folder", place=str(root)),
+                hint=T("name the folder that holds the repository"),
+            )
         if not root.is_dir():
             raise NotFoundError(T("there is no folder {place}", place=str(root)))
         if revision not in (None, TRAITS.default_branch):
@@ -117,7 +126,13 @@ class LocalHub:
         """Whether the folder, or the nearest one above it that exists, may be written."""
         root = _root(repo)
         nearest = next(place for place in (root, *root.parents) if place.exists())
-        return Access.YES if nearest.is_dir() and os.access(nearest, os.W_OK) else Access.NO
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            # Not Access.NO, which speaks of tokens.
+            raise LocalError(
+                T("the folder {place} cannot be written to", place=str(nearest)),
+                hint=T("name a folder that you may write to"),
+            )
+        return Access.YES
 
     def must_inline(self, path: str) -> bool:
         """Never: a folder parses nothing."""

@@ -10,6 +10,7 @@ whole files.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 from urllib.parse import quote
@@ -118,13 +119,17 @@ class ModelScopeHub:
         """
         token = self._login.token
         if token is None:
-            return Identity(None, endpoint=self.endpoint)
+            return self.token_place()
         user, organizations = wire.user(self._net.get(self._asked(T("say who you are")), wire.ME))
+        return replace(self.token_place(), user=user, organizations=organizations)
+
+    def token_place(self) -> Identity:
+        """Where the token comes from; asks nobody."""
+        token = self._login.token
         return Identity(
-            user,
-            organizations,
+            None,
             token_source=self._login.source,
-            token_masked=token.masked,
+            token_masked=token.masked if token else None,
             endpoint=self.endpoint,
         )
 

@@ -13,7 +13,6 @@ everything that knows about its inside is in this file. What is changed, and why
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urljoin
@@ -28,6 +27,7 @@ from hubferry import __version__
 from hubferry.errors import CopyError, ProtocolError, UnavailableError
 from hubferry.hubs.modelscope.failures import Asked, Failure, error_for, failure_in
 from hubferry.hubs.modelscope.wire import RefusedAnswer
+from hubferry.net.answers import parse_json
 from hubferry.net.config import HttpConfig, origin_of, proxy_for, tls_context
 from hubferry.net.secret import Secret
 from hubferry.net.status import error_for_transport, retry_after_seconds
@@ -113,7 +113,7 @@ def check_answer(response: requests.Response, *_args: object, **_kwargs: object)
 
 def _json(response: requests.Response) -> object:
     try:
-        return json.loads(response.content)
+        return parse_json(response.content)
     except ValueError:
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from hubferry.hubs.modelscope.address import HOSTS
 from hubferry.hubs.modelscope.failures import Asked, Failure, failure_in
 from hubferry.hubs.modelscope.sending import UploadAction
 from hubferry.hubs.modelscope.wire import RefusedAnswer, unwrap
+from hubferry.net.answers import parse_json
 from hubferry.net.config import HttpConfig, Origin, origin_of
 from hubferry.net.http import Credentials, HttpAnswer, HttpClient, HttpStream
 from hubferry.net.secret import Secret
@@ -165,7 +165,7 @@ def _accepted(answer: HttpAnswer) -> None:
 
 def _failure(body: bytes, status: int) -> Failure | None:
     try:
-        parsed = json.loads(body) if body.lstrip()[:1] == b"{" else None
+        parsed = parse_json(body) if body.lstrip()[:1] == b"{" else None
     except ValueError:
         return None
     return failure_in(parsed, status=status) if isinstance(parsed, dict) else None
