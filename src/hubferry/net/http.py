@@ -267,7 +267,9 @@ class HttpClient:
         origin = _origin(url)
         credentials = self._credentials
         own = credentials.headers() if credentials and origin in credentials.origins else {}
-        sent = {"user-agent": self._config.user_agent, **headers, **own}
+        # Lower case makes one header of "Authorization" and "authorization". The call's wins:
+        # an LFS answer may name the credentials it wants for the next step.
+        sent = {"user-agent": self._config.user_agent, **_lower(own), **_lower(headers)}
         silence = timeout_seconds or self._config.read_timeout_seconds
         limits = Timeout(connect=self._config.connect_timeout_seconds, read=silence)
         try:

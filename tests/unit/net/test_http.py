@@ -229,6 +229,26 @@ def test_credentials_stay_on_their_origin_over_redirects() -> None:
             client.close()
 
 
+def test_a_header_is_sent_once_whatever_its_case_and_the_one_of_the_call_wins() -> None:
+    def take(peer: socket.socket, head: bytes) -> None:
+        take_body(peer, head)
+        peer.sendall(answer(200, b"{}"))
+
+    with serving(take) as server:
+        credentials = Credentials(
+            frozenset({origin_of(server.url)}), lambda: {"authorization": "Bearer of-the-client"}
+        )
+        client = HttpClient(QUICK, credentials=credentials)
+        # As in the actions of an LFS answer: the hub says how it wants to be asked.
+        client.post_json(server.url, {}, {"Authorization": "Basic of-the-call", "ACCEPT": "a/b"})
+        client.put(server.url, {"Authorization": "Basic of-the-call"}, 1, pieces(b"x"))
+        for head in server.heads:
+            assert head.lower().count(b"authorization:") == 1
+            assert b"Basic of-the-call" in head
+        assert server.heads[0].lower().count(b"accept:") == 1
+        client.close()
+
+
 def test_endless_redirects_stop(client: HttpClient) -> None:
     with serving(says(answer(307, Location="/again"))) as server:
         with pytest.raises(ProtocolError, match="redirects without end"):
@@ -255,6 +275,14 @@ def take_body(peer: socket.socket, head: bytes) -> bytes:
     while len(body) < length:
         body += peer.recv(65536)
     return body
+
+
+def takes_and_says(raw: bytes) -> Script:
+    def script(peer: socket.socket, head: bytes) -> None:
+        take_body(peer, head)
+        peer.sendall(raw)
+
+    return script
 
 
 def take_and_say_nothing(peer: socket.socket, head: bytes) -> None:
@@ -377,11 +405,11 @@ def test_a_post_follows_a_renamed_repository_on_its_own_origin_only(client: Http
     with serving(moved) as server:
         assert client.post_json(server.url + "/old", {"a": 1}).json() == {"a": 1}
         elsewhere = answer(307, Location=server.url + "/new")
-        with serving(lambda p, h: (take_body(p, h), p.sendall(elsewhere))[1]) as other:
+        with serving(takes_and_says(elsewhere)) as other:
             with pytest.raises(ProtocolError, match="redirects a POST"):
                 client.post_json(other.url, {"a": 1})
         assert [head.split()[1] for head in server.heads] == [b"/old", b"/new"]
-    with serving(lambda p, h: (take_body(p, h), p.sendall(answer(307, Location="/")))[1]) as round_:
+    with serving(takes_and_says(answer(307, Location="/"))) as round_:
         with pytest.raises(ProtocolError, match="redirects"):
             client.post_json(round_.url, {})
 
