@@ -37,9 +37,14 @@ def count_parameters(
     Args:
         elements: path -> dtype -> number of elements, of every file whose header was good.
     """
+    # A description may name any number of folders: each is looked up, not searched for.
+    weights: dict[str, list[FileEntry]] = {}
+    for entry in listing.entries:
+        if is_weight(entry.path):
+            weights.setdefault(folder_of(entry.path), []).append(entry)
     sets: list[list[FileEntry]] = []
     for folder in _model_folders(listing, documents):
-        if chosen := _main_set(listing, folder):
+        if chosen := _main_set(weights.get(folder, [])):
             sets.append(chosen)
     if not sets:
         return Count(None, {}, T("no weights to count"))
@@ -80,9 +85,8 @@ def _model_folders(listing: Listing, documents: Documents) -> Sequence[str]:
     return [folder_of(largest.path)]
 
 
-def _main_set(listing: Listing, folder: str) -> list[FileEntry]:
-    """The files of the one set in ``folder`` that is the model; empty without weights."""
-    here = [e for e in listing.entries if folder_of(e.path) == folder and is_weight(e.path)]
+def _main_set(here: Sequence[FileEntry]) -> list[FileEntry]:
+    """Of the weights of one folder, the files of the one set that is the model."""
     for suffix in (SAFETENSORS, GGUF, ""):
         files = [entry for entry in here if entry.path.endswith(suffix)]
         if not files:
