@@ -22,6 +22,8 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _NAMESPACE = re.compile(r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?[^/:@]+/", re.IGNORECASE)
 _REMOTE = frozenset(scheme for scheme, kind in HUBS.items() if kind.is_remote)
+_LINK_WITHOUT_SCHEME = re.compile(r"[^/@]+\.[^/@]+/[^/]+/.")
+"""``host.name/owner/name``: browsers show links without their scheme."""
 _OTHER_KINDS = {"datasets": "dataset", "spaces": "space", "studios": "studio", "models": "model"}
 
 
@@ -39,8 +41,12 @@ def parse_address(
     if not text:
         raise _bad(text, T("the address is empty"))
     scheme = _SCHEME.match(text)
+    if scheme is None and _looks_local(text):
+        return _local_folder(text)
+    if scheme is None and _LINK_WITHOUT_SCHEME.match(text):
+        return _link(f"https://{text}", endpoints or {})
     if scheme is None:
-        return _local_folder(text) if _looks_local(text) else _bare(text, role)
+        return _bare(text, role)
     name = scheme.group(1).lower()
     if name in ("http", "https"):
         return _link(text, endpoints or {})

@@ -29,7 +29,7 @@ from hubferry.inspection.inspect import inspect_repo
 from hubferry.inspection.report import InspectReport
 from hubferry.ledger import Ledger
 from hubferry.locks import writer_lock
-from hubferry.model import Access, Address, RepoId
+from hubferry.model import Access, Address, Identity, RepoId
 from hubferry.net.redact import RedactingFormatter, install_excepthook, redact
 from hubferry.net.secret import Secret
 from hubferry.outcome import ErrorRecord, HubStatus, PlanReport, RepoRef, RunReport
@@ -155,8 +155,11 @@ class App:
     def plan(self, source: Address, target: Address, policy: Policy) -> PlanReport:
         """What a copy (or, by ``policy.is_mirror``, a mirror) would do; writes nothing."""
         job = self._job("plan", source, target, policy)
-        self._announce(job)
-        return plan_repo(job, self._tools(job))
+        with self._recorded(job):
+            report = plan_repo(job, self._tools(job))
+            code = ExitCode.CONFLICT if report.preflight.is_refused else ExitCode.OK
+            self._ledger().end_run(job.run_id, code, json.dumps({"commits": report.commits}))
+            return report
 
     def save_plan(
         self, report: PlanReport, source: Address, target: Address, policy: Policy, path: Path
@@ -196,7 +199,8 @@ class App:
     def inspect(self, source: Address) -> InspectReport:
         """What is in a repository, and whether it is whole."""
         job = self._job("inspect", source, source, Policy())
-        tools = self._tools(job)
+        # It remembers nothing, so it must not fail where no ledger can be kept.
+        tools = self._tools(job, Ledger(None))
         self._observe(RunStarted(job.run_id, "inspect", source, None))
         info, listing = resolve_and_list(tools.source, source, Side.SOURCE, tools)
         try:
@@ -300,12 +304,12 @@ class App:
             ledger.end_run(job.run_id, code, json.dumps({"stopped": type(error).__name__}))
             raise
 
-    def _tools(self, job: Job) -> Tools:
+    def _tools(self, job: Job, ledger: Ledger | None = None) -> Tools:
         return Tools(
             source=self._hub(job.source.repo, Side.SOURCE),
             target=self._hub(job.target.repo, Side.TARGET),
             engine=make_engine(self.settings.workers),
-            ledger=self._ledger(),
+            ledger=ledger or self._ledger(),
             cancel=self.cancel,
             patience=self._patience,
             observe=self._observe,
@@ -349,8 +353,10 @@ class App:
 
     def _status(self, scheme: str, namespace: str | None) -> HubStatus:
         title = HUBS[scheme].title
+        place = Identity(None, endpoint=self._of(scheme).endpoint or "")
         try:
             hub = self._hub(RepoId(scheme, ""), Side.LOCAL)
+            place = hub.token_place()
             identity = call(self._patience(Side.LOCAL, QUESTION_ATTEMPTS), hub.identity)
             may_write = Access.UNKNOWN
             if namespace and identity.user:
@@ -359,9 +365,8 @@ class App:
                 if may_write is Access.UNKNOWN and namespace not in names:
                     may_write = Access.NO if identity.organizations else Access.UNKNOWN
         except CopyError as error:
-            endpoint = self._of(scheme).endpoint or ""
             record = ErrorRecord.of(error)
-            return HubStatus(scheme, title, endpoint, None, record, namespace, Access.UNKNOWN)
+            return HubStatus(scheme, title, place.endpoint, place, record, namespace)
         return HubStatus(scheme, title, identity.endpoint, identity, None, namespace, may_write)
 
 

@@ -20,6 +20,7 @@ from hubferry.errors import (
     CopyError,
     CorruptReadError,
     CorruptWriteError,
+    ProtocolError,
     RateLimitedError,
     UnavailableError,
 )
@@ -27,6 +28,8 @@ from hubferry.text import T, Text
 
 R = TypeVar("R")
 
+GARBLED_SECONDS = 0.5
+"""Pause before a request is repeated whose answer made no sense."""
 REREADS = 2
 """Fresh reads of a file whose bytes were wrong: chosen so that a lasting damage is found soon."""
 
@@ -183,10 +186,18 @@ def call(patience: Patience, work: Callable[[], R], *, is_repeatable: bool = Fal
     only the caller can find out whether the work was done. ``is_repeatable``
     says that doing the work twice does no harm, so it is simply tried again.
     """
+    was_garbled = False
     while True:
         patience.cancel.check()
         try:
             return work()
+        except ProtocolError:
+            # One senseless answer is a hiccup of something on the way; two are
+            # a protocol that we do not speak.
+            if was_garbled:
+                raise
+            was_garbled = True
+            patience.cancel.sleep(GARBLED_SECONDS)
         except UnavailableError as error:
             if error.ambiguous and not is_repeatable:
                 raise

@@ -8,6 +8,8 @@ on it: the ledger lives in a temporary folder.
 
 from __future__ import annotations
 
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -50,8 +52,9 @@ def run_demo(out: Console, progress: Progress, cancel: CancelToken) -> int:
         say(out, tr(T("The same command again, to show that it finds nothing to do:")), "bold")
         again = _step(lab, Path(folder), out, progress, cancel, (source, target))
         say(out, tr(T("For the real hubs:")), "bold")
-        say(out, "  hubferry auth status")
-        say(out, f"  hubferry copy {SOURCE} {target.repo.name}")
+        command = "hubferry" if shutil.which("hubferry") else sys.argv[0]
+        say(out, f"  {command} auth status")
+        say(out, f"  {command} copy {SOURCE} {target.repo.name}")
         return again.exit_code
 
 

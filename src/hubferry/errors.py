@@ -149,6 +149,8 @@ class NotFoundError(HubError):
 
     def __init__(self, message: Text | str, *, what: str = "repo", **where: object) -> None:
         self.what = what
+        if what == "revision" and not where.get("hint"):
+            where["hint"] = T("check the name of the branch, tag or commit")
         if "headline" not in where and what != "repo":
             where["headline"] = "Revision not found" if what == "revision" else "File not found"
         super().__init__(message, **where)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from hubferry.control import call
 from hubferry.errors import CancelledError, CopyError, Side
 from hubferry.events import FileFinished, FileProgress, FileStarted
-from hubferry.hubs.base import BlobBody
+from hubferry.hubs.base import BlobBody, UploadTicket
 from hubferry.model import Blob, FileEntry, GitOid, RepoInfo, Sha256
 from hubferry.stream import CheckedBody, Content, MemoryBody, digest_stream, read_content
 from hubferry.survey import BUFFER_BYTES, Survey, Tools, expect, opener
@@ -134,6 +134,11 @@ class Sender:
             self._tools.traffic.read,
         )
 
+    def _ask(self, blob: Blob) -> UploadTicket | None:
+        patience = self._tools.patience(Side.TARGET)
+        target = self._tools.target
+        return call(patience, lambda: target.missing_blobs(self._target(), [blob])).get(blob.sha256)
+
     def _put(self, blob: Blob, body: BlobBody) -> bool:
         """Send a blob unless the target holds it; True if bytes were sent.
 
@@ -144,7 +149,7 @@ class Sender:
         while True:
             patience.cancel.check()
             try:
-                ticket = target.missing_blobs(self._target(), [blob]).get(blob.sha256)
+                ticket = self._ask(blob)
                 if ticket is None:
                     return False
                 target.put_blob(self._target(), ticket, body)

@@ -145,6 +145,8 @@ def survey(source: Address, target: Address, tools: Tools, policy: Policy) -> Su
     """Resolve and list both ends, and gather what the ledger knows of their digests."""
     tools.observe(StepStarted("list"))
     source_info, source_listing = resolve_and_list(tools.source, source, Side.SOURCE, tools)
+    if not source_listing.entries:
+        tools.observe(Note("warning", T("the source has no files")))
     target_info, target_listing, exists = _look_at_target(target, tools)
     if target_listing.doubtful_folders:
         target_listing = look_closer(source_listing, target_listing, target_info, tools, policy)
@@ -302,9 +304,7 @@ def learn_digests(found: Survey, plan: Plan, tools: Tools) -> dict[str, CopyErro
         if outcome.error is not None:
             if not isinstance(outcome.error, CopyError) or _ends_run(outcome.error):
                 raise outcome.error
-            error = outcome.error.at(
-                side=Side.SOURCE, step="read", repo=str(found.source.repo)
-            )
+            error = outcome.error.at(side=Side.SOURCE, step="read", repo=str(found.source.repo))
             failures.update({path: error.of(path) for path in outcome.task})
             continue
         assert outcome.result is not None

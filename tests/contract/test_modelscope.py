@@ -112,7 +112,7 @@ def test_an_unreadable_listing_is_never_empty(lab: Lab, hub: ModelScopeHub) -> N
     info = seed(lab, hub, "unreadable", {"a.txt": b"a"})
     bodies = (b'{"Success": true, "Data": {}}', b'{"Success": true}', b"[]", b"<html>")
     for body in bodies:
-        lab.faults.add(Fault("ms.files", "status", status=200, body=body))
+        lab.faults.add(Fault("ms.files", "status", status=200, body=body, times=2))
         with pytest.raises(ProtocolError):
             hub.list_files(info)
     lab.faults.add(Fault("ms.files", "empty"))

@@ -161,3 +161,10 @@ def test_an_odd_text_is_no_crash(text: str) -> None:
 def test_any_text_is_an_address_or_a_usage_error(text: str, role: Side) -> None:
     with contextlib.suppress(UsageError):
         assert parse_address(text, role).repo.name
+
+
+def test_a_link_without_its_scheme_is_a_link() -> None:
+    found = parse_address("huggingface.co/owner/name", Side.TARGET)
+    assert str(found) == "hf://owner/name"
+    with pytest.raises(UsageError, match="known hub"):
+        parse_address("example.org/owner/name", Side.SOURCE)

@@ -92,7 +92,7 @@ def paths(hub: LocalHub, info: RepoInfo) -> list[str]:
 
 def test_a_file_is_not_a_repository(hub: LocalHub, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
-    with pytest.raises(NotFoundError):
+    with pytest.raises(LocalError, match="is a file, not a folder"):
         hub.resolve(RepoId("file", str(tmp_path / "file")), None)
 
 
@@ -294,7 +294,8 @@ def test_a_stop_is_heard_while_hashing_and_writing(tmp_path: Path) -> None:
 def test_write_access_is_what_the_file_system_says(hub: LocalHub, tmp_path: Path) -> None:
     assert hub.write_access(RepoId("file", str(tmp_path / "not" / "yet"))) is Access.YES
     (tmp_path / "file").write_bytes(b"x")
-    assert hub.write_access(RepoId("file", str(tmp_path / "file" / "below"))) is Access.NO
+    with pytest.raises(LocalError, match="cannot be written to"):
+        hub.write_access(RepoId("file", str(tmp_path / "file" / "below")))
 
 
 @pytest.mark.parametrize(

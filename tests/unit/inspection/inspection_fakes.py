@@ -84,6 +84,9 @@ class FakeHub:
     def identity(self) -> Identity:
         return Identity(None)
 
+    def token_place(self) -> Identity:
+        return Identity(None)
+
     def close(self) -> None:
         pass
 
