@@ -115,7 +115,7 @@ def test_an_unreadable_listing_is_never_empty(lab: Lab, hub: ModelScopeHub) -> N
         lab.faults.add(Fault("ms.files", "status", status=200, body=body, times=2))
         with pytest.raises(ProtocolError):
             hub.list_files(info)
-    lab.faults.add(Fault("ms.files", "empty"))
+    lab.faults.add(Fault("ms.files", "empty", times=2))
     with pytest.raises(ProtocolError):
         hub.list_files(info)
 
