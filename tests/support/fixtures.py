@@ -16,7 +16,7 @@ from hubferry.hubs.modelscope import official
 from hubferry.lab.config import LabConfig
 from hubferry.lab.server import Lab
 from hubferry.net.config import HttpConfig
-from hubferry.net.http import HttpClient
+from hubferry.net.http import HttpAnswer, HttpClient
 
 __all__ = ["bench", "clean_environment", "lab", "quick_waits", "short_timeouts"]
 
@@ -73,8 +73,12 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> float:
     for hub in ("huggingface", "modelscope"):
         config = partial(HttpConfig, read_timeout_seconds=seconds)
         monkeypatch.setattr(f"hubferry.hubs.{hub}.hub.HttpConfig", config)
-    defaults: dict[str, Any] = HttpClient.put.__kwdefaults__ or {}
-    monkeypatch.setitem(defaults, "answer_timeout_seconds", seconds)
+    put = HttpClient.put
+
+    def impatient_put(*args: Any, **named: Any) -> HttpAnswer:
+        return put(*args, **{**named, "answer_timeout_seconds": seconds})
+
+    monkeypatch.setattr(HttpClient, "put", impatient_put)
     make_client = official.make_client
 
     def make_impatient(*args: Any) -> Any:
