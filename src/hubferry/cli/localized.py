@@ -23,7 +23,8 @@ TARGET = T("The target repository")
 HUBS = T("Hubs")
 PATIENCE = T("Speed and patience")
 OUTPUT = T("Output")
-_SECTIONS = (WHAT, TARGET, HUBS, PATIENCE, OUTPUT)
+LAB = T("The lab")
+_SECTIONS = (WHAT, LAB, TARGET, HUBS, PATIENCE, OUTPUT)
 
 
 class Option(click.Option):

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import click
 
 from hubferry.cli.localized import HUBS, OUTPUT, PATIENCE, TARGET, WHAT, Option
-from hubferry.cli.values import DURATION
+from hubferry.cli.values import DURATION, LocalPath, WholeNumber
 from hubferry.text import T, Text
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = LocalPath(dir_okay=False, path_type=Path)
 
 
 def option(*names: str, about: Text, section: Text, **kw: Any) -> Decorator[Any]:
@@ -114,7 +114,7 @@ writing = stack(
 mirroring = stack(
     option(
         "--max-delete",
-        type=click.IntRange(min=0),
+        type=WholeNumber(min=0),
         metavar="FILES",
         about=T(
             "Stop if more files would be deleted. "
@@ -152,7 +152,7 @@ hubs = stack(_hub_options("hf", "Hugging Face"), _hub_options("ms", "ModelScope"
 patience = stack(
     option(
         "--workers",
-        type=click.IntRange(1, 64),
+        type=WholeNumber(1, 64),
         default=4,
         show_default=True,
         metavar="N",
@@ -189,7 +189,7 @@ record = stack(
     ),
     option(
         "--state-dir",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=LocalPath(file_okay=False, path_type=Path),
         metavar="FOLDER",
         about=T("Where locks and the record are kept."),
         section=OUTPUT,

@@ -11,8 +11,9 @@ import click
 from rich.console import Console
 from rich.text import Text as RichText
 
+from hubferry.cli.logs import start_logging
 from hubferry.cli.settings import Options, exposed_tokens, settings_of
-from hubferry.cli.stopping import Stopper
+from hubferry.cli.stopping import Stopper, say_at_once
 from hubferry.control import CancelToken
 from hubferry.errors import CancelledError, ConflictError
 from hubferry.i18n import tr
@@ -59,11 +60,8 @@ class Invocation:
         return int(self.options.get("workers") or 4)
 
     def __enter__(self) -> Self:
-        from hubferry.app import configure_logging
-
-        configure_logging(
-            str(self.options.get("log_level") or "WARNING").upper(), self.options.get("log_file")
-        )
+        level = str(self.options.get("log_level") or "WARNING").upper()
+        start_logging(level, self.options.get("log_file"), self.warn)
         for name in exposed_tokens(self.ctx):
             self.warn(
                 tr(
@@ -144,6 +142,7 @@ class Invocation:
 
     def _last_words(self) -> None:
         """Said when the run has to be left without its report."""
+        say_at_once(errors_text([ErrorRecord.of(stopped())]))
         if self.is_json and not self._has_printed:
             self._has_printed = True
             failure = json_report.failure_shape(self.command, ErrorRecord.of(stopped()))

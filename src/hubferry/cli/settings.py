@@ -50,9 +50,20 @@ def _hub_settings(hub: str, options: Options) -> HubSettings:
     given = options.get(f"{hub}_token")
     return HubSettings(
         endpoint=options.get(f"{hub}_endpoint"),
-        token=sys.stdin.readline().strip() if given == "-" else given,
+        token=_token_line(hub) if given == "-" else given,
         proxy=options.get(f"{hub}_proxy"),
     )
+
+
+def _token_line(hub: str) -> str:
+    # An unset secret must not silently become an anonymous run.
+    token = sys.stdin.readline().strip()
+    if not token:
+        raise UsageError(
+            T("no token came on standard input for --{hub}-token", hub=hub),
+            hint=T("give it one line with the token, or leave the option away"),
+        )
+    return token
 
 
 def exposed_tokens(ctx: click.Context) -> list[str]:

@@ -88,7 +88,7 @@ class Stopper:
 
     def _stop(self) -> None:
         self._cancel.cancel()
-        _say(tr(T("Stopping; press Ctrl-C again to stop at once.")))
+        say_at_once(tr(T("Stopping; press Ctrl-C again to stop at once.")))
         threading.Thread(target=self._leave_later, name="stopper-grace", daemon=True).start()
 
     def _leave_later(self) -> None:
@@ -98,14 +98,15 @@ class Stopper:
     def _leave(self) -> None:
         with self._leaving:
             if sys.stderr.isatty():
-                _say(_SHOW_CURSOR)
+                say_at_once(_SHOW_CURSOR)
             try:
                 self._last_words()
             finally:
                 os._exit(ExitCode.CANCELLED)
 
 
-def _say(text: str) -> None:
+def say_at_once(text: str) -> None:
+    """A line on standard error, also while the main thread is stuck in printing."""
     # Straight to the descriptor: the stream's lock may be held by who is being stopped.
     try:
         os.write(2, (text + "\n").encode(errors="backslashreplace"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from typing import Any
 
 import click
 
@@ -47,3 +49,31 @@ class Duration(click.ParamType[float]):
 
 
 DURATION = Duration()
+
+
+class WholeNumber(click.IntRange):
+    """A whole number in a range, refused in the user's language."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The number."""
+        try:
+            number = int(str(value))
+        except ValueError:
+            self.fail(tr(T("{value} is no whole number", value=value)), param, ctx)
+        return int(super().convert(number, param, ctx))
+
+
+class LocalPath(click.Path):
+    """A path on this computer; Click would keep the language it was made in."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """The path."""
+        self.name = tr(T("file")) if self.file_okay else tr(T("folder"))
+        return super().convert(value, param, ctx)

@@ -134,7 +134,4 @@ def run_script(script: Script, args: Sequence[str] | None = None) -> NoReturn:
     script.context_settings = dict(root.cli.context_settings)
     root.cli.add_command(script)
     name = script.name or ""
-    code = cli_main.run([name, *(sys.argv[1:] if args is None else args)])
-    for stream in (sys.stdout, sys.stderr):
-        streams.write(stream, "")
-    sys.exit(code)
+    sys.exit(cli_main.run_process([name, *(sys.argv[1:] if args is None else args)]))

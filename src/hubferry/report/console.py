@@ -1,13 +1,17 @@
-"""Terminals that survive a closed pipe, and say what the encoding cannot."""
+"""Streams that survive a closed pipe, a full disk and a missing descriptor."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import IO, Any, TextIO, cast
 
 from rich.console import Console
+
+from hubferry.errors import CopyError, LocalError, NoSpaceError, Side
+from hubferry.text import T, Text
 
 _PIPE_COLUMNS = 160
 """Wide enough that a path stays on its line: nothing is lost by folding where nobody looks."""
@@ -27,7 +31,7 @@ class PipeSafeConsole(Console):
         self._before = before
         is_piped = not (force_terminal or stream.isatty()) and "COLUMNS" not in os.environ
         super().__init__(
-            file=stream,
+            file=cast(IO[str], Guarded(stream, lambda error: _fail(stream, error))),
             force_terminal=force_terminal,
             width=_PIPE_COLUMNS if is_piped else None,
             highlight=False,
@@ -44,6 +48,54 @@ class PipeSafeConsole(Console):
         hush(self.file)
 
 
+class Guarded:
+    """A stream that fails once: it is told to ``failed``, and writes to nowhere from then on.
+
+    A closed pipe is left to its reader's own handling.
+    """
+
+    def __init__(self, stream: TextIO, failed: Callable[[OSError], None]) -> None:
+        self._stream = stream
+        self._failed = failed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush."""
+        self._try(self._stream.flush)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            hush(self._stream)
+            self._failed(error)
+
+
+def _fail(stream: TextIO, error: OSError) -> None:
+    # Lost words are a pity, a lost result is a failure.
+    if stream is sys.stdout:
+        raise unwritable(error, T("the result cannot be written to standard output")) from error
+
+
+def unwritable(error: OSError, what: Text) -> CopyError:
+    """Our error for a local file that cannot be written; ``what`` begins its message."""
+    kind = NoSpaceError if error.errno == errno.ENOSPC else LocalError
+    return kind(
+        T("{what}: {reason}", what=what, reason=error.strerror or str(error)),
+        side=Side.LOCAL,
+        hint=T("make room on the disk, or name another place"),
+    )
+
+
 def hush(stream: object) -> None:
     """Point a dead stream's file descriptor at nothing, so that the last flush is quiet too."""
     try:
@@ -56,16 +108,22 @@ def hush(stream: object) -> None:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write and flush; a closed pipe is no error."""
+    """Write and flush; a closed pipe is no error.
+
+    Raises:
+        LocalError: standard output cannot be written (a full disk).
+    """
+    guarded = Guarded(stream, lambda error: _fail(stream, error))
     try:
-        stream.write(text)
-        stream.flush()
+        guarded.write(text)
+        guarded.flush()
     except BrokenPipeError:
         hush(stream)
 
 
 def prepare_streams() -> None:
     """Let every message be printed: a C locale must not turn Chinese into an exception."""
+    _open_missing()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -73,3 +131,20 @@ def prepare_streams() -> None:
             # In the POSIX locale Python may still pick ASCII; terminals there speak UTF-8.
             is_narrow = encoding in ("ascii", "usascii", "ansi_x3.41968")
             reconfigure(encoding="utf-8" if is_narrow else None, errors="backslashreplace")
+
+
+def _open_missing() -> None:
+    """Give a process that was started without standard streams (``>&-``, a daemon) empty ones.
+
+    A closed descriptor would be handed to the next file or socket, and be written to by
+    whoever means the terminal.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)

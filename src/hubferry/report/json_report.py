@@ -13,6 +13,7 @@ from hubferry.i18n import tr
 from hubferry.model import Identity
 from hubferry.outcome import ErrorRecord, HubStatus, PlanReport, RepoRef, RunReport
 from hubferry.report import shapes
+from hubferry.report.run_tables import kept_report
 
 
 def dumps(shape: Any) -> str:
@@ -160,9 +161,8 @@ def runs_shape(command: str, rows: Sequence[Mapping[str, Any]]) -> shapes.RunsSh
 
 
 def _row(row: Mapping[str, Any]) -> shapes.RunItem:
-    report = row.get("report")
     fields = {name: row.get(name) for name in shapes.RunItem.__dataclass_fields__}
-    fields["report"] = json.loads(report) if isinstance(report, str) and report else report
+    fields["report"] = kept_report(row)
     return shapes.RunItem(**fields)  # type: ignore[arg-type]
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
@@ -108,7 +107,9 @@ def say(console: Console, text: str, style: str = "") -> None:
 def print_run(console: Console, report: RunReport) -> None:
     """What a run did."""
     is_fine = report.exit_code == 0
-    headline = _DONE.get(report.command, _STOPPED) if is_fine else _STOPPED
+    # A comparison that finds differences is a finished comparison.
+    is_done = is_fine or bool(report.command == "verify" and report.differences)
+    headline = _DONE.get(report.command, _STOPPED) if is_done else _STOPPED
     values = {"source": place(report.source), "target": place(report.target)}
     say(console, tr(Text(headline.template, values)), "bold green" if is_fine else "bold yellow")
     console.print(facts(_run_facts(report)))
@@ -125,7 +126,7 @@ def _run_facts(report: RunReport) -> Iterable[tuple[Text, str]]:
         (T("{count} already stored there", count=files.reused), files.reused),
         (T("{count} unchanged", count=files.skipped), files.skipped),
         (T("{count} deleted", count=files.deleted), files.deleted),
-        (T("{count} failed", count=files.failed), files.failed),
+        (_failed_files(report), files.failed),
     )
     total = tr(T("{count} in all", count=files.total))
     parts = [total, *(tr(text) for text, count in counts if count)]
@@ -136,17 +137,25 @@ def _run_facts(report: RunReport) -> Iterable[tuple[Text, str]]:
         moved = T("{size} ({speed})", size=words.size(report.bytes.sent), speed=words.speed(rate))
         yield T("sent"), tr(moved)
         yield T("commits"), str(report.commits)
-    yield T("verified"), tr(_verified(report.verified))
+    yield T("verified"), tr(_verified(report))
     yield T("time"), words.duration(report.seconds)
     if report.target_url:
         yield T("see"), words.clean(report.target_url)
     yield T("run"), report.run_id
 
 
-def _verified(verified: bool | None) -> Text:
-    if verified is None:
+def _failed_files(report: RunReport) -> Text:
+    if report.command == "verify":
+        return T("{count} not equal", count=report.files.failed)
+    return T("{count} failed", count=report.files.failed)
+
+
+def _verified(report: RunReport) -> Text:
+    if report.verified is None:
         return T("not checked")
-    return T("yes, equal") if verified else T("NO")
+    if not report.verified and report.files.failed and not report.differences:
+        return T("NO: {count} files could not be copied", count=report.files.failed)
+    return T("yes, equal") if report.verified else T("NO")
 
 
 def print_differences(console: Console, differences: Sequence[Difference]) -> None:
@@ -184,49 +193,3 @@ def _auth_facts(status: HubStatus) -> Iterable[tuple[Text, str]]:
     if status.namespace:
         label = T("may write to {namespace}", namespace=words.clean(status.namespace))
         yield label, tr(ACCESS[status.may_write])
-
-
-def print_runs(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The ledger's latest runs."""
-    if not rows:
-        say(console, tr(T("no runs yet")))
-        return
-    headers = (T("run"), T("started"), T("command"), T("source"), T("target"), T("exit code"))
-    cells = [
-        (
-            row["run_id"],
-            str(row["started_at"])[:19].replace("T", " "),
-            row["command"],
-            words.clean(row["source"]),
-            words.clean(row["target"]),
-            _exit_code(row),
-        )
-        for row in rows
-    ]
-    print_grid(console, headers, cells, right=(5,))
-
-
-def _exit_code(row: Mapping[str, Any]) -> str:
-    # No end: it still runs, or it was killed.
-    return "-" if row["exit_code"] is None else str(row["exit_code"])
-
-
-def print_run_row(console: Console, row: Mapping[str, Any]) -> None:
-    """One run with what happened in it, in order."""
-    shown = (
-        (T("run"), row["run_id"]),
-        (T("command"), row["command"]),
-        (T("source"), row["source"]),
-        (T("target"), row["target"]),
-        (T("started"), row["started_at"]),
-        (T("ended"), row["ended_at"] or tr(T("not ended: it still runs, or was killed"))),
-        (T("exit code"), _exit_code(row)),
-    )
-    console.print(facts((label, words.clean(value)) for label, value in shown))
-    counted = [fact for fact in row.get("facts") or () if fact["kind"] != "before"]
-    if counted:
-        rows = [
-            (str(fact["at"])[11:19], fact["kind"], words.clean(fact["path"] or ""))
-            for fact in counted
-        ]
-        print_grid(console, (T("at"), T("event"), T("path")), rows)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -21,9 +22,15 @@ from hubferry.report.observer import Progress
 from hubferry.text import T
 
 _REFRESHES_PER_SECOND = 8
-_BAR_WIDTH = 20
-_NARROW_COLUMNS = 80
+_WIDE_COLUMNS = 112
+_NARROW_COLUMNS = 72
+_BAR_WIDTHS = (20, 8)
 _PATH_COLUMNS = 40
+_FIGURES_WIDTH = 53
+"""``99 %``, ``999.9 MB/999.9 MB``, ``999.9 MB/s``, ``12 min 05 s left`` and the gaps: figures
+that are cut say nothing, so the path gives way first, then the bar."""
+_FEW_FIGURES_WIDTH = 16
+"""Percent and speed: what is left on a narrow terminal."""
 
 
 class BarProgress(Progress):
@@ -97,24 +104,29 @@ class BarProgress(Progress):
         table = Table.grid(padding=(0, 1))
         # A fixed order of columns, so that the eye finds the speed where it was.
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=self._path_columns)
-        for _ in range(5):
+        rows = [self._overall()] if board.total_bytes else []
+        rows += [self._file(file) for file in list(board.active.values())[: self._workers]]
+        for _ in range(2 if self._is_narrow else 5):
             table.add_column(no_wrap=True, justify="right")
-        if board.total_bytes:
-            table.add_row(*self._overall())
-        files = list(board.active.values())
-        for file in files[: self._workers]:
-            table.add_row(*self._file(file))
+        for path, bar, percent, size, speed, eta in rows:
+            figures = (percent, speed) if self._is_narrow else (bar, percent, size, speed, eta)
+            table.add_row(path, *figures)
         yield table
         for pause in board.waits[:2]:
             yield RichText(phrases.wait(pause), style="yellow", overflow="ellipsis", no_wrap=True)
 
     @property
     def _path_columns(self) -> int:
-        return min(_PATH_COLUMNS, max(12, self._console.width - 52))
+        taken = _FEW_FIGURES_WIDTH if self._is_narrow else _FIGURES_WIDTH + self._bar_width
+        return min(_PATH_COLUMNS, max(8, self._console.width - taken))
 
     @property
     def _bar_width(self) -> int:
-        return _BAR_WIDTH if self._console.width >= _NARROW_COLUMNS else 8
+        return _BAR_WIDTHS[self._console.width < _WIDE_COLUMNS]
+
+    @property
+    def _is_narrow(self) -> bool:
+        return self._console.width < _NARROW_COLUMNS
 
     def _headline(self) -> RichText:
         board = self._board
@@ -164,4 +176,9 @@ def _eta(seconds: float | None) -> str:
 
 def _tail(path: str, columns: int) -> str:
     """The end of a long path says more than its beginning."""
-    return path if len(path) <= columns else "…" + path[1 - columns :]
+    if cell_len(path) <= columns:
+        return path
+    # Chinese characters take two cells each.
+    while cell_len(path) > columns - 1:
+        path = path[1:]
+    return "…" + path

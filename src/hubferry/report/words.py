@@ -49,6 +49,11 @@ def clock(unix_seconds: float, *, with_seconds: bool = False) -> str:
     return moment.strftime("%H:%M:%S" if with_seconds else "%H:%M")
 
 
+def moment(iso: object) -> str:
+    """Local date and time of a moment the ledger keeps."""
+    return dt.datetime.fromisoformat(str(iso)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def clean(text: object) -> str:
     r"""Foreign text on one line, without anything a terminal would obey.
 

@@ -14,6 +14,7 @@ from hubferry.cli.running import Invocation
 from hubferry.errors import UsageError
 from hubferry.i18n import tr
 from hubferry.outcome import HubStatus
+from hubferry.report.errors import errors_text
 from hubferry.report.json_report import auth_exit_code, auth_shape
 from hubferry.report.tables import print_auth
 from hubferry.text import T
@@ -84,4 +85,6 @@ def _read_token(call: Invocation, hub: str, *, is_piped: bool) -> str:
 
 def _show(call: Invocation, statuses: Sequence[HubStatus]) -> int:
     call.emit(auth_shape(call.command, statuses), lambda out: print_auth(out, statuses))
+    if errors := [status.error for status in statuses if status.error]:
+        call.warn(errors_text(errors))
     return auth_exit_code(statuses)

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from hubferry.cli import options as opt
-from hubferry.cli.localized import WHAT, Command, Group
+from hubferry.cli.localized import LAB, Command, Group
 from hubferry.cli.running import Invocation
 from hubferry.cli.values import DURATION
 from hubferry.errors import CopyError, UsageError
@@ -50,13 +50,13 @@ def lab(**options: Any) -> None:
     type=DURATION,
     metavar="DURATION",
     about=T("Stop after this long."),
-    section=WHAT,
+    section=LAB,
 )
 @opt.option(
     "--seed",
     type=click.Choice(["demo"]),
     about=T("Start with a model in place."),
-    section=WHAT,
+    section=LAB,
 )
 @opt.output
 @click.pass_context

@@ -11,6 +11,7 @@ from hubferry.cli import options as opt
 from hubferry.cli.localized import TARGET, WHAT, Command
 from hubferry.cli.running import Invocation
 from hubferry.cli.settings import addresses_of, policy_of
+from hubferry.cli.values import LocalPath
 from hubferry.outcome import PlanReport
 from hubferry.report.json_report import plan_exit_code, plan_shape
 from hubferry.report.plan_table import print_plan
@@ -67,7 +68,7 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
         "Refuses, with exit code 4, if source or target changed since the plan was made."
     ),
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=LocalPath(exists=True, dir_okay=False, path_type=Path))
 @opt.flag("--force", about=T("Go on although source or target changed."), section=TARGET)
 @opt.yes_option
 @opt.common

@@ -9,9 +9,10 @@ import click
 from hubferry.cli import options as opt
 from hubferry.cli.localized import OUTPUT, Command, Group
 from hubferry.cli.running import Invocation
+from hubferry.cli.values import WholeNumber
 from hubferry.errors import UsageError
 from hubferry.report.json_report import runs_shape
-from hubferry.report.tables import print_run_row, print_runs
+from hubferry.report.run_tables import print_run_row, print_runs
 from hubferry.text import T
 
 
@@ -24,7 +25,7 @@ def runs(**options: Any) -> None:
 @runs.command("list", cls=Command, about=T("List the latest runs."))
 @opt.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=20,
     show_default=True,
     metavar="N",

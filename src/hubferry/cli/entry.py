@@ -1,0 +1,24 @@
+"""Where the process begins: Ctrl-C has an end without a traceback before anything is loaded."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+from typing import NoReturn
+
+_CANCELLED = 130
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"Error: Stopped\n")
+    os._exit(_CANCELLED)
+
+
+def main() -> NoReturn:
+    """The ``hubferry`` command."""
+    before = signal.signal(signal.SIGINT, _leave)
+    from hubferry.cli.main import main as run_main
+
+    signal.signal(signal.SIGINT, before)
+    run_main()
