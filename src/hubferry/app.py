@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import platformdirs
 from hubferry.addresses import parse_address, resolve_target
 from hubferry.control import CancelToken, Patience, WaitBudget, call
 from hubferry.engines import make_engine
-from hubferry.errors import ConflictError, CopyError, ExitCode, Side, UsageError
+from hubferry.errors import ConflictError, CopyError, ExitCode, LedgerError, Side, UsageError
 from hubferry.events import Broadcast, Observer, RunStarted, Waiting, silent
 from hubferry.guards import Confirm
 from hubferry.hubs import HUBS, Connection, FullHub
@@ -294,14 +294,19 @@ class App:
         ledger.start_run(job.run_id, job.command, str(job.source), str(job.target))
 
         def keep(report: RunReport) -> RunReport:
-            ledger.end_run(job.run_id, report.exit_code, redact(_summary(report)))
+            try:
+                ledger.end_run(job.run_id, report.exit_code, redact(_summary(report)))
+            except LedgerError as error:
+                # What was done was done: the report tells it, and this too.
+                report.errors.append(ErrorRecord.of(error))
             return report
 
         try:
             yield keep
         except BaseException as error:
             code = error.exit_code if isinstance(error, CopyError) else ExitCode.UNEXPECTED
-            ledger.end_run(job.run_id, code, json.dumps({"stopped": type(error).__name__}))
+            with suppress(LedgerError):  # must not hide what ended the run
+                ledger.end_run(job.run_id, code, json.dumps({"stopped": type(error).__name__}))
             raise
 
     def _tools(self, job: Job, ledger: Ledger | None = None) -> Tools:

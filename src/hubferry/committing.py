@@ -52,7 +52,16 @@ class Tally:
     reused_paths: set[str] = field(default_factory=set)
     deleted_paths: set[str] = field(default_factory=set)
     failures: dict[str, CopyError] = field(default_factory=dict)
+    """Filled by ``fail`` only."""
+    lowest_failed_rank: int | None = None
     commits: int = 0
+
+    def fail(self, path: str, error: CopyError) -> None:
+        """Note that a file could not be brought over."""
+        self.failures[path] = error
+        rank = commit_rank(path)
+        if self.lowest_failed_rank is None or rank < self.lowest_failed_rank:
+            self.lowest_failed_rank = rank
 
 
 class Committer:
@@ -98,7 +107,7 @@ class Committer:
                 raise
             if len(entries) == 1:
                 path = entries[0].path
-                self._tally.failures[path] = error.at(path=path)
+                self._tally.fail(path, error.at(path=path))
                 return
             middle = len(entries) // 2
             self.commit(entries[:middle], done)
@@ -106,14 +115,16 @@ class Committer:
 
     def _is_held_back(self, entry: PlanEntry) -> bool:
         """True for what must not happen because files that come before it failed."""
-        failures = self._tally.failures
+        lowest = self._tally.lowest_failed_rank
+        if lowest is None:
+            return False
         if entry.action is Action.DELETE:
             # What stands in the way of other files has to go before them.
-            return entry.rank != RANK_UNBLOCK and bool(failures)
-        if not any(commit_rank(path) < entry.rank for path in failures):
+            return entry.rank != RANK_UNBLOCK
+        if lowest >= entry.rank:
             return False
         # A half-copied repository must not be mistaken for a whole one.
-        failures[entry.path] = ConflictError(
+        error = ConflictError(
             T("held back, because files that it describes could not be copied"),
             side=Side.TARGET,
             step="commit",
@@ -121,6 +132,7 @@ class Committer:
             path=entry.path,
             hint=T("mend the files named before it and run the same command again"),
         )
+        self._tally.fail(entry.path, error)
         return True
 
     def _commit_group(self, entries: Sequence[PlanEntry], done: Mapping[str, Delivered]) -> None:

@@ -172,7 +172,7 @@ class Delivery:
         done = self._done[self._keys[entry.path]]
         if not isinstance(done, CopyError):
             return False
-        self.tally.failures[entry.path] = done.of(entry.path)
+        self.tally.fail(entry.path, done.of(entry.path))
         return True
 
     def _delivered(self, entries: Sequence[PlanEntry]) -> Mapping[str, Delivered]:

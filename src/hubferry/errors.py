@@ -177,6 +177,7 @@ class QuotaError(HubError):
     code = "quota"
     exit_code = ExitCode.LIMITED
     default_headline = "Quota exceeded"
+    default_hint = T("make room at the hub or ask for more, then run the same command again")
 
 
 class TooLargeError(HubError):

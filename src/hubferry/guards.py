@@ -28,17 +28,22 @@ Confirm = Callable[[Sequence[PlanEntry]], bool]
 
 def refused_paths(plan: Plan, found: Survey) -> list[CopyError]:
     """One error for each path that may not be written; the others go on."""
-    return [
-        RefusedPathError(
-            entry.reason,
-            side=Side.TARGET,
-            step="plan",
-            repo=str(found.target.repo),
-            path=entry.path,
-            hint=T("rename it at the source, or leave it out with --exclude"),
+    of_source = {item.path for item in found.source_listing.refused}
+    errors: list[CopyError] = []
+    for entry in plan.of(Action.REFUSED):
+        is_source = entry.path in of_source
+        repo = found.source.repo if is_source else found.target.repo
+        errors.append(
+            RefusedPathError(
+                entry.reason,
+                side=Side.SOURCE if is_source else Side.TARGET,
+                step="plan",
+                repo=str(repo),
+                path=entry.path,
+                hint=T("mend or rename it at the source, or leave it out with --exclude"),
+            )
         )
-        for entry in plan.of(Action.REFUSED)
-    ]
+    return errors
 
 
 def guard_moved(
@@ -104,6 +109,23 @@ def guard_audience(plan: Plan, policy: Policy, found: Survey) -> None:
             ),
             found,
         )
+
+
+def guard_branch(is_branch: bool, found: Survey, default_branch: str) -> None:
+    """A commit goes to a branch; a new repository has its default branch only.
+
+    Raises:
+        ConflictError: the target's revision is no branch, or will not be there.
+    """
+    revision = found.target.revision
+    if not found.target_exists and revision != default_branch:
+        message = T("a new repository has the branch {branch} only", branch=default_branch)
+        hint = T("leave the target's revision out, or make the branch at the hub first")
+        raise _stop(ConflictError(message, hint=hint), found)
+    if not is_branch:
+        message = T("{revision} is no branch, so no commit can go there", revision=revision)
+        hint = T("name a branch of the target, or leave its revision out")
+        raise _stop(ConflictError(message, hint=hint), found)
 
 
 def guard_access(access: Access, found: Survey) -> None:

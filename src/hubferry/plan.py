@@ -399,17 +399,23 @@ def settle_blobs(plan: Plan, stored: Collection[Sha256]) -> Plan:
     )
 
 
+def base64_bytes(size_bytes: int) -> int:
+    """How many bytes ``size_bytes`` take in base64, as inline content travels."""
+    return -(-size_bytes // 3) * 4
+
+
 def group_for_commits(
     entries: Sequence[PlanEntry], max_changes: int, max_inline_bytes: int
 ) -> list[tuple[PlanEntry, ...]]:
     """Split entries, kept in order, into commits within the target's limits.
 
-    A single inline file above ``max_inline_bytes`` goes alone.
+    Inline content counts as it travels, in base64. A single inline file above
+    ``max_inline_bytes`` goes alone.
     """
     groups: list[list[PlanEntry]] = []
     weight = 0
     for entry in entries:
-        inline = entry.size_bytes if entry.is_inline else 0
+        inline = base64_bytes(entry.size_bytes) if entry.is_inline else 0
         if not groups or len(groups[-1]) >= max_changes or weight + inline > max_inline_bytes:
             groups.append([])
             weight = 0

@@ -272,6 +272,17 @@ def head_of(info: RepoInfo, listing: Listing, traits: HubTraits) -> str:
     return listing_digest(listing)
 
 
+def ask_is_branch(found: Survey, tools: Tools) -> bool:
+    """Whether the target's revision is a branch; asks only if it may be something else."""
+    if not found.target_exists or found.target.revision == tools.target.traits.default_branch:
+        return True
+    try:
+        return call(tools.patience(Side.TARGET), lambda: tools.target.is_branch(found.target))
+    except CopyError as error:
+        repo = str(found.target.repo)
+        raise error.at(side=Side.TARGET, step="plan", repo=repo) from error.__cause__
+
+
 def ask_write_access(found: Survey, tools: Tools) -> Access:
     """Whether the token may write to the target, as far as asking tells."""
     target = tools.target

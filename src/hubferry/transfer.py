@@ -26,6 +26,7 @@ from hubferry.guards import (
     Confirm,
     guard_access,
     guard_audience,
+    guard_branch,
     guard_conflicts,
     guard_deletions,
     guard_moved,
@@ -45,6 +46,7 @@ from hubferry.preflight import preflight, visibility_for
 from hubferry.survey import (
     Survey,
     Tools,
+    ask_is_branch,
     ask_write_access,
     draw_plan,
     learn_digests,
@@ -110,12 +112,14 @@ class _Run:
         self.drawn = Plan(())
         self.tally = Tally()
         self.unread: dict[str, CopyError] = {}
+        self._told: set[tuple[str, str | None, str | None, str]] = set()
 
     def fail(self, error: CopyError) -> None:
         """Keep an error for the report, once."""
-        record = ErrorRecord.of(error)
-        if record not in self.report.errors:
-            self.report.errors.append(record)
+        key = (error.code, error.step, error.path, str(error.message))
+        if key not in self._told:
+            self._told.add(key)
+            self.report.errors.append(ErrorRecord.of(error))
 
     @property
     def _survey(self) -> Survey:
@@ -159,6 +163,7 @@ class _Run:
 
     def _guard_writing(self) -> None:
         found, tools = self._survey, self.tools
+        guard_branch(ask_is_branch(found, tools), found, tools.target.traits.default_branch)
         access = ask_write_access(found, tools)
         guard_access(access, found)
         findings = preflight(found, self.drawn, self.job.policy, tools.target.traits, access)
@@ -230,7 +235,8 @@ class _Run:
         delivery = Delivery(entries, self._survey, self.tools, self._message, self.job.run_id)
         self.tally = delivery.tally
         # They hold back what describes them, as files that fail later do.
-        self.tally.failures.update(self.unread)
+        for path, error in self.unread.items():
+            self.tally.fail(path, error)
         try:
             delivery.run()
         finally:
@@ -320,6 +326,7 @@ def plan_repo(job: Job, tools: Tools) -> PlanReport:
     found, policy, traits = run._survey, job.policy, tools.target.traits
     plan = draw_plan(found, tools, policy)
     drawn = settle_blobs(plan, stored_blobs(plan, found, tools))
+    guard_branch(ask_is_branch(found, tools), found, traits.default_branch)
     access = ask_write_access(found, tools)
     groups = group_for_commits(
         drawn.writes, traits.commit_max_changes, traits.commit_max_inline_bytes

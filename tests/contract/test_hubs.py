@@ -307,6 +307,27 @@ def test_tags_can_be_repeated_where_they_exist(ground: Ground) -> None:
     assert ground.hub.resolve(ground.fresh, "before-copy").revision == "before-copy"
 
 
+def test_a_branch_can_be_told_from_a_tag(ground: Ground) -> None:
+    info = new_repo(ground)
+    if not ground.hub.list_files(info).entries:
+        ground.hub.commit(info, [inline("a.txt", b"a")], "something to tag")
+        info = ground.hub.resolve(ground.fresh, None)
+    assert ground.hub.is_branch(info)
+    if ground.hub.traits.can_tag:
+        ground.hub.tag(info, "v1")
+        assert not ground.hub.is_branch(ground.hub.resolve(ground.fresh, "v1"))
+
+
+def test_where_the_token_comes_from_is_known_without_asking(ground: Ground) -> None:
+    place, asked = ground.hub.token_place(), ground.hub.identity()
+    assert place.user is None
+    assert (place.endpoint, place.token_source, place.token_masked) == (
+        asked.endpoint,
+        asked.token_source,
+        asked.token_masked,
+    )
+
+
 def test_an_unknown_token_is_an_access_error(ground: Ground) -> None:
     if ground.open_with is None:
         pytest.skip("no tokens here")

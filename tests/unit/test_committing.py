@@ -260,13 +260,13 @@ def test_a_refused_config_holds_back_the_card_but_not_other_configs() -> None:
 
 def test_a_file_in_the_way_goes_even_after_a_failure_for_what_needs_its_place() -> None:
     desk = Desk(old={"folder": b"a file"})
-    desk.tally.failures["elsewhere.bin"] = HubError("failed before")
+    desk.tally.fail("elsewhere.bin", HubError("failed before"))
     desk.commit(deletion("folder", RANK_UNBLOCK), entry("folder/inside.txt"))
     assert set(desk.world.target_files) == {"folder/inside.txt"}
 
 
 def test_nothing_left_to_commit_is_no_commit() -> None:
     desk = Desk(old={"old.txt": b"o"})
-    desk.tally.failures["w.bin"] = HubError("failed before")
+    desk.tally.fail("w.bin", HubError("failed before"))
     desk.commit(entry("README.md"), deletion("old.txt"))
     assert desk.world.requests("commit") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -469,7 +470,7 @@ def test_a_saved_plan_is_refused_when_an_end_moved() -> None:
 def test_commits_stay_within_the_targets_limits() -> None:
     files = {f"{n:03}.txt": bytes([n % 256]) * 1000 for n in range(100)}
     world = pair(files)
-    world.limit_commits(30, 12_000)
+    world.limit_commits(30, 12 * len(base64.b64encode(bytes(1000))))
     seen: list[tuple[int, int]] = []
     commit = world.target.commit
 

@@ -188,6 +188,9 @@ class TargetHub(Hub, Protocol):
     def write_access(self, repo: RepoId) -> Access:
         """Whether the token may write there, as far as asking tells; writes nothing."""
 
+    def is_branch(self, info: RepoInfo) -> bool:
+        """Whether ``info.revision`` is a branch, which a commit can go to; not a tag or commit."""
+
     def must_inline(self, path: str) -> bool:
         """True if the hub parses this file itself, so it must ride inside the commit."""
 

@@ -201,6 +201,10 @@ class MemoryHub:
         self._ask("write_access")
         return Access.NO if self.is_readonly else Access.YES
 
+    def is_branch(self, info: RepoInfo) -> bool:
+        """There is one branch."""
+        return info.revision == self.traits.default_branch
+
     def must_inline(self, path: str) -> bool:
         """The card and what configures Git."""
         return path.rsplit("/", 1)[-1].lower() in {"readme.md", ".gitattributes"}

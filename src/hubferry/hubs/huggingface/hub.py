@@ -241,6 +241,14 @@ class HuggingFaceHub:
         with self._about(repo), reading_answers(repo.name):
             return self._writer.access(self._api, repo)
 
+    def is_branch(self, info: RepoInfo) -> bool:
+        """Asks for the refs, unless it is the default branch."""
+        if info.revision == TRAITS.default_branch:
+            return True
+        with self._about(info.repo):
+            url = wire.api_url(self.endpoint, info.repo, "refs")
+            return info.revision in wire.branch_names(self._client.get_json(url).json())
+
     def must_inline(self, path: str) -> bool:
         """True for the card and ``.gitattributes``, which the hub reads itself."""
         return choices.must_inline(path)

@@ -209,3 +209,18 @@ def who(data: Any) -> tuple[str, tuple[str, ...], str | None]:
         return str(data["name"]), organizations, token.get("role")
     except (KeyError, TypeError, AttributeError):
         raise ProtocolError(T("Hugging Face did not say who the token belongs to")) from None
+
+
+def branch_names(refs: object) -> frozenset[str]:
+    """The branches of a refs answer.
+
+    Raises:
+        ProtocolError: not a refs answer.
+
+    Source: ``HfApi.list_repo_refs``, huggingface_hub 2.4.0.
+    """
+    branches = refs.get("branches") if isinstance(refs, Mapping) else None
+    if not isinstance(branches, list):
+        raise ProtocolError(T("Hugging Face's answer does not list branches"))
+    names = (branch.get("name") for branch in branches if isinstance(branch, Mapping))
+    return frozenset(name for name in names if isinstance(name, str))

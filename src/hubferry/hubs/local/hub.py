@@ -134,6 +134,10 @@ class LocalHub:
             )
         return Access.YES
 
+    def is_branch(self, info: RepoInfo) -> bool:
+        """A folder has one state, which can be written."""
+        return True
+
     def must_inline(self, path: str) -> bool:
         """Never: a folder parses nothing."""
         return False

@@ -207,6 +207,14 @@ class ModelScopeHub:
         owner = repo.name.partition("/")[0]
         return Access.YES if user.lower() == owner.lower() else Access.UNKNOWN
 
+    def is_branch(self, info: RepoInfo) -> bool:
+        """Asks for the revisions, unless it is the default branch."""
+        if info.revision == wire.DEFAULT_BRANCH:
+            return True
+        asked = self._asked(T("list its revisions"))
+        found = self._net.get(asked, wire.revisions_path(info.repo))
+        return info.revision in wire.branch_names(found)
+
     def must_inline(self, path: str) -> bool:
         """True for the files that ModelScope parses: as a pointer, the card would go blank."""
         return sending.must_inline(path)

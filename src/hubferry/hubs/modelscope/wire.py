@@ -151,10 +151,23 @@ def revision_names(data: object) -> frozenset[str]:
     Raises:
         ProtocolError: not a revision answer; never read as "none".
     """
+    return _names(data, "Branches", "Tags")
+
+
+def branch_names(data: object) -> frozenset[str]:
+    """Every branch.
+
+    Raises:
+        ProtocolError: not a revision answer; never read as "none".
+    """
+    return _names(data, "Branches")
+
+
+def _names(data: object, *kinds: str) -> frozenset[str]:
     revisions = data.get("RevisionMap") if isinstance(data, Mapping) else None
     if not isinstance(revisions, Mapping):
         raise ProtocolError(T("ModelScope's answer does not list revisions"))
-    items = [*_sequence(revisions.get("Branches")), *_sequence(revisions.get("Tags"))]
+    items = [item for kind in kinds for item in _sequence(revisions.get(kind))]
     names = (item.get("Revision") if isinstance(item, Mapping) else item for item in items)
     return frozenset(name for name in names if isinstance(name, str))
 
