@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.bench import Bench, check_copied, summary
+from tests.support.bench import TARGET, Bench, check_copied, summary
 
 from hubferry.lab.faults import Fault
 from hubferry.lab.repos import Repo, Seed
@@ -192,3 +192,19 @@ def test_a_backup_tag_keeps_the_state_before(bench: Bench) -> None:
     check_copied(bench, bench.copy(Policy(backup_tag="before-copy")))
     assert bench.target.tags["before-copy"] == before
     assert bench.target.read("a.txt", "before-copy") == b"theirs"
+
+
+def test_a_target_branch_that_cannot_be_made_stops_before_the_repository_is(bench: Bench) -> None:
+    bench.seed(FILES)
+    report = bench.copy(target=f"{TARGET}@dev")
+    assert report.exit_code == 4, summary(report)
+    assert not bench.has_target
+
+
+def test_nothing_is_sent_to_a_tag(bench: Bench) -> None:
+    bench.seed(FILES)
+    bench.seed_target({"old.txt": "old"}).tag("v1")
+    report = bench.copy(target=f"{TARGET}@v1")
+    assert report.exit_code == 4, summary(report)
+    assert report.bytes.sent == 0
+    assert bench.lab.counters.requests("ms.put") == 0
