@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from hubferry.config import config_path
 from hubferry.errors import Side, UsageError
 from hubferry.model import Address, Visibility
 from hubferry.plan import OnConflict, Policy
@@ -74,6 +76,18 @@ def exposed_tokens(ctx: click.Context) -> list[str]:
         if ctx.params.get(f"{hub}_token") not in (None, "", "-")
         and ctx.get_parameter_source(f"{hub}_token") is ParameterSource.COMMANDLINE
     ]
+
+
+def token_place(hub: str, ctx: click.Context) -> str | None:
+    """Where our own token setting for ``hub`` stands; None if the official places count."""
+    if not ctx.params.get(f"{hub}_token"):
+        return None
+    source = ctx.get_parameter_source(f"{hub}_token")
+    if source is ParameterSource.ENVIRONMENT:
+        return f"HUBFERRY_{hub.upper()}_TOKEN"
+    if source is ParameterSource.DEFAULT_MAP:
+        return str(config_path(os.environ))
+    return f"--{hub}-token"
 
 
 def policy_of(options: Options, ctx: click.Context, *, is_mirror: bool = False) -> Policy:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -22,15 +23,30 @@ from hubferry.report.observer import Progress
 from hubferry.text import T
 
 _REFRESHES_PER_SECOND = 8
-_WIDE_COLUMNS = 112
-_NARROW_COLUMNS = 72
-_BAR_WIDTHS = (20, 8)
 _PATH_COLUMNS = 40
-_FIGURES_WIDTH = 53
-"""``99 %``, ``999.9 MB/999.9 MB``, ``999.9 MB/s``, ``12 min 05 s left`` and the gaps: figures
-that are cut say nothing, so the path gives way first, then the bar."""
-_FEW_FIGURES_WIDTH = 16
-"""Percent and speed: what is left on a narrow terminal."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What a line shows beside the path, and how many columns that takes, gaps included.
+
+    A figure that is cut says nothing, so columns go one by one, and the path keeps room for
+    the part that tells ``model-00001-of-00002.safetensors`` from its neighbour.
+    """
+
+    from_columns: int
+    columns: tuple[str, ...]
+    taken: int
+    bar_width: int = 8
+
+
+_FULL = ("bar", "percent", "size", "speed", "eta")
+_LAYOUTS = (
+    _Layout(112, _FULL, 73, bar_width=20),
+    _Layout(96, _FULL, 61),
+    _Layout(72, ("bar", "percent", "size", "speed"), 43),
+    _Layout(0, ("percent", "speed"), 16),
+)
 
 
 class BarProgress(Progress):
@@ -104,29 +120,25 @@ class BarProgress(Progress):
         table = Table.grid(padding=(0, 1))
         # A fixed order of columns, so that the eye finds the speed where it was.
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=self._path_columns)
+        columns = self._layout.columns
+        for _ in columns:
+            table.add_column(no_wrap=True, justify="right")
         rows = [self._overall()] if board.total_bytes else []
         rows += [self._file(file) for file in list(board.active.values())[: self._workers]]
-        for _ in range(2 if self._is_narrow else 5):
-            table.add_column(no_wrap=True, justify="right")
-        for path, bar, percent, size, speed, eta in rows:
-            figures = (percent, speed) if self._is_narrow else (bar, percent, size, speed, eta)
-            table.add_row(path, *figures)
+        for row in rows:
+            table.add_row(row["path"], *(row[name] for name in columns))
         yield table
         for pause in board.waits[:2]:
             yield RichText(phrases.wait(pause), style="yellow", overflow="ellipsis", no_wrap=True)
 
     @property
     def _path_columns(self) -> int:
-        taken = _FEW_FIGURES_WIDTH if self._is_narrow else _FIGURES_WIDTH + self._bar_width
-        return min(_PATH_COLUMNS, max(8, self._console.width - taken))
+        return min(_PATH_COLUMNS, max(8, self._console.width - self._layout.taken))
 
     @property
-    def _bar_width(self) -> int:
-        return _BAR_WIDTHS[self._console.width < _WIDE_COLUMNS]
-
-    @property
-    def _is_narrow(self) -> bool:
-        return self._console.width < _NARROW_COLUMNS
+    def _layout(self) -> _Layout:
+        width = self._console.width
+        return next(layout for layout in _LAYOUTS if width >= layout.from_columns)
 
     def _headline(self) -> RichText:
         board = self._board
@@ -139,35 +151,37 @@ class BarProgress(Progress):
             parts.append(tr(T("{count} commits", count=board.commits)))
         if board.failed_files:
             parts.append(tr(T("{count} failed", count=board.failed_files)))
+        if "eta" not in self._layout.columns and (left := _eta(board.eta_seconds)):
+            elapsed += " · " + left
         return RichText(" · ".join([*parts, elapsed]), overflow="ellipsis", no_wrap=True)
 
-    def _overall(self) -> list[RenderableType]:
+    def _overall(self) -> dict[str, RenderableType]:
         board = self._board
         done = board.done_bytes
         total = max(board.total_bytes, done)
-        return [
-            RichText(tr(T("in all")), style="bold"),
-            self._bar(board.percent, "green"),
-            RichText(f"{board.percent} %", style="bold"),
-            RichText(f"{words.size(done)}/{words.size(total)}"),
-            RichText(words.speed(board.meter.bytes_per_second())),
-            RichText(_eta(board.eta_seconds)),
-        ]
+        return {
+            "path": RichText(tr(T("in all")), style="bold"),
+            "bar": self._bar(board.percent, "green"),
+            "percent": RichText(f"{board.percent} %", style="bold"),
+            "size": RichText(f"{words.size(done)}/{words.size(total)}"),
+            "speed": RichText(words.speed(board.meter.bytes_per_second())),
+            "eta": RichText(_eta(board.eta_seconds)),
+        }
 
-    def _file(self, file: ActiveFile) -> list[RenderableType]:
+    def _file(self, file: ActiveFile) -> dict[str, RenderableType]:
         speed = file.meter.bytes_per_second()
         left = file.size_bytes - file.done_bytes
-        return [
-            RichText(_tail(words.clean(file.path), self._path_columns)),
-            self._bar(file.percent, "cyan"),
-            RichText(f"{file.percent} %"),
-            RichText(f"{words.size(file.done_bytes)}/{words.size(file.size_bytes)}"),
-            RichText(words.speed(speed)),
-            RichText(_eta(left / speed if speed > 0 and left > 0 else None)),
-        ]
+        return {
+            "path": RichText(_tail(words.clean(file.path), self._path_columns)),
+            "bar": self._bar(file.percent, "cyan"),
+            "percent": RichText(f"{file.percent} %"),
+            "size": RichText(f"{words.size(file.done_bytes)}/{words.size(file.size_bytes)}"),
+            "speed": RichText(words.speed(speed)),
+            "eta": RichText(_eta(left / speed if speed > 0 and left > 0 else None)),
+        }
 
     def _bar(self, percent: int, style: str) -> ProgressBar:
-        return ProgressBar(100, percent, width=self._bar_width, complete_style=style)
+        return ProgressBar(100, percent, width=self._layout.bar_width, complete_style=style)
 
 
 def _eta(seconds: float | None) -> str:

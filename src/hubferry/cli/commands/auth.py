@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from hubferry.cli import options as opt
 from hubferry.cli.localized import Command, Group
 from hubferry.cli.running import Invocation
+from hubferry.cli.settings import token_place
 from hubferry.errors import UsageError
 from hubferry.i18n import tr
 from hubferry.outcome import HubStatus
@@ -43,7 +45,8 @@ def auth(**options: Any) -> None:
 def status(ctx: click.Context, /, **options: Any) -> int:
     """Ask both hubs, print."""
     with Invocation(ctx, options) as call:
-        return _show(call, call.app.auth_status(options["namespace"]))
+        statuses = call.app.auth_status(options["namespace"])
+        return _show(call, [_at(status, token_place(status.hub, ctx)) for status in statuses])
 
 
 @auth.command(
@@ -72,7 +75,14 @@ def login(ctx: click.Context, /, **options: Any) -> int:
         token = _read_token(call, hub, is_piped=is_piped)
         if not token:
             raise UsageError(T("no token was given"))
-        return _show(call, [call.app.login(hub, token)])
+        return _show(call, [_at(call.app.login(hub, token), tr(T("this login")))])
+
+
+def _at(status: HubStatus, place: str | None) -> HubStatus:
+    """The status with the place of its token in words that the user knows it by."""
+    if place is None or status.identity is None or status.identity.token_source is None:
+        return status
+    return replace(status, identity=replace(status.identity, token_source=place))
 
 
 def _read_token(call: Invocation, hub: str, *, is_piped: bool) -> str:
