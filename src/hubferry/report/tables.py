@@ -155,6 +155,8 @@ def _verified(report: RunReport) -> Text:
         return T("not checked")
     if not report.verified and report.files.failed and not report.differences:
         return T("NO: {count} files could not be copied", count=report.files.failed)
+    if not report.verified and report.files.skipped and not report.differences:
+        return T("NO: {count} files were left as the target has them", count=report.files.skipped)
     return T("yes, equal") if report.verified else T("NO")
 
 

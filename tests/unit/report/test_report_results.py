@@ -74,6 +74,11 @@ def test_files_that_were_not_copied_are_no_mystery() -> None:
     assert "NO: 2 files could not be copied" in shown(report)
 
 
+def test_files_that_were_left_alone_are_no_mystery() -> None:
+    report = report_of("copy", verified=False, files=FileCounts(total=3, skipped=2))
+    assert "NO: 2 files were left as the target has them" in shown(report)
+
+
 def test_a_run_of_the_past_tells_its_figures_and_errors() -> None:
     out = io.StringIO()
     row = {
