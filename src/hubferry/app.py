@@ -378,8 +378,7 @@ class App:
 def _failed(job: Job, error: CopyError) -> RunReport:
     report = RunReport(job.run_id, job.command, RepoRef.of(job.source), RepoRef.of(job.target))
     report.was_cancelled = error.code == "cancelled"
-    if not report.was_cancelled:
-        report.errors.append(ErrorRecord.of(error))
+    report.errors.append(ErrorRecord.of(error))
     return report
 
 

@@ -14,6 +14,7 @@ from hubferry.errors import (
     RefusedError,
     RefusedPathError,
     Side,
+    UsageError,
 )
 from hubferry.model import Access
 from hubferry.outcome import Preflight
@@ -75,6 +76,26 @@ def guard_moved(
                 repo=str(repo),
                 hint=T("make a new plan, or use --force to carry out what is needed now"),
             )
+
+
+def guard_selection(policy: Policy, found: Survey) -> None:
+    """Filters that leave nothing are a mistake, not a wish.
+
+    Raises:
+        UsageError: no file of the source is selected.
+    """
+    entries = found.source_listing.entries
+    if entries and not any(policy.selects(entry.path) for entry in entries):
+        raise UsageError(
+            T("no file of the source is selected"),
+            hint=T(
+                "look at the patterns of --include and --exclude; the source has {count} files",
+                count=len(entries),
+            ),
+            side=Side.SOURCE,
+            step="plan",
+            repo=str(found.source.repo),
+        )
 
 
 def guard_conflicts(plan: Plan, policy: Policy, found: Survey) -> None:

@@ -23,7 +23,7 @@ from hubferry.model import GitOid, Listing, Sha256
 from hubferry.text import T
 
 SCHEMA_VERSION = 1
-BUSY_SECONDS = 30.0
+BUSY_SECONDS = 10.0
 """How long to wait for another process's write; one write takes milliseconds."""
 _QUERY_SIZE = 500
 """SQLite allows 999 bound values in old builds; stay well below."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +90,8 @@ def save_plan(
         partial.write_bytes(_ADAPTER.dump_json(saved, indent=2) + b"\n")
         partial.replace(path)
     except OSError as exc:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         kind = NoSpaceError if exc.errno == errno.ENOSPC else LocalError
         raise kind(
             T("the plan cannot be written to {path}: {cause}", path=path, cause=exc.strerror),

@@ -10,7 +10,7 @@ plans and finds less to do.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hubferry.committing import Tally
 from hubferry.confirming import confirm_copy
@@ -31,12 +31,14 @@ from hubferry.guards import (
     guard_deletions,
     guard_moved,
     guard_preflight,
+    guard_selection,
     refused_paths,
 )
 from hubferry.model import Address
 from hubferry.outcome import ErrorRecord, PlanReport, RepoRef, RunReport
 from hubferry.plan import (
     Action,
+    OnConflict,
     Plan,
     Policy,
     group_for_commits,
@@ -89,8 +91,9 @@ def copy_repo(job: Job, tools: Tools, confirm: Confirm = lambda deletions: False
         run.prepare()
         run.deliver()
         run.verify()
-    except CancelledError:
+    except CancelledError as error:
         run.report.was_cancelled = True
+        run.fail(error)
     except CopyError as error:
         run.fail(error)
     run.count()
@@ -153,6 +156,7 @@ class _Run:
     def guard(self) -> None:
         """Stop before the first write where a rule says so."""
         found, policy, plan = self._survey, self.job.policy, self.drawn
+        guard_selection(policy, found)
         for error in refused_paths(plan, found):
             self.fail(error)
         guard_conflicts(plan, policy, found)
@@ -204,6 +208,9 @@ class _Run:
             lambda: tools.target.resolve(found.target.repo, self.job.target.revision),
         )
         found.target_exists = True
+        # What stands there was made by the hub a moment ago; it is nobody's to keep.
+        policy = replace(self.job.policy, on_conflict=OnConflict.OVERWRITE)
+        self.job = replace(self.job, policy=policy)
         found.target_listing = list_pinned(tools.target, found.target, Side.TARGET, tools)
         self.report.target_url = found.target.web_url
         self.learn()
@@ -326,6 +333,7 @@ def plan_repo(job: Job, tools: Tools) -> PlanReport:
     found, policy, traits = run._survey, job.policy, tools.target.traits
     plan = draw_plan(found, tools, policy)
     drawn = settle_blobs(plan, stored_blobs(plan, found, tools))
+    guard_selection(policy, found)
     guard_branch(ask_is_branch(found, tools), found, traits.default_branch)
     access = ask_write_access(found, tools)
     groups = group_for_commits(

@@ -141,7 +141,10 @@ def _judge(
                 IntegrityError(
                     T("{count} files differ between source and target", count=len(wrong)),
                     path=wrong[0].path,
-                    hint=T("`hubferry copy` brings over what is missing or differs"),
+                    hint=T(
+                        "`hubferry copy` brings over what is missing or differs; "
+                        "`hubferry mirror` also deletes what is only at the target"
+                    ),
                     **where,  # type: ignore[arg-type]
                 )
             )

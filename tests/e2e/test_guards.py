@@ -208,3 +208,18 @@ def test_nothing_is_sent_to_a_tag(bench: Bench) -> None:
     assert report.exit_code == 4, summary(report)
     assert report.bytes.sent == 0
     assert bench.lab.counters.requests("ms.put") == 0
+
+
+@pytest.mark.parametrize("on_conflict", OnConflict)
+def test_what_the_hub_put_into_a_new_repository_is_no_conflict(
+    bench: Bench, on_conflict: OnConflict
+) -> None:
+    bench.seed({**FILES, ".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text"})
+    check_copied(bench, bench.copy(Policy(on_conflict=on_conflict)))
+
+
+def test_filters_that_select_nothing_are_a_mistake(bench: Bench) -> None:
+    bench.seed(FILES)
+    report = bench.copy(Policy(include=("typo*",)))
+    assert report.exit_code == 2, summary(report)
+    assert not bench.has_target

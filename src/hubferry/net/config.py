@@ -39,6 +39,29 @@ class HttpConfig:
     user_agent: str = f"hubferry/{__version__}"
     max_connections: int = 16
 
+    def __post_init__(self) -> None:
+        if self.proxy and self.proxy.lower() != "direct" and not _is_proxy(self.proxy):
+            # Not quoted: it may hold a password.
+            raise UsageError(
+                T("the proxy that was given is not an address"),
+                hint=T("write it like http://host:port, or 'direct' for none"),
+            )
+
+
+_PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
+
+
+def _is_proxy(text: str) -> bool:
+    """True for ``[scheme://]host:port``, or a host that is more than a bare word."""
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    is_host = port is not None or "." in host or ":" in host or host == "localhost"
+    return parts.scheme.lower() in _PROXY_SCHEMES and bool(host) and is_host
+
 
 def origin_of(url: str) -> Origin:
     """The origin of an absolute http(s) URL.

@@ -89,3 +89,16 @@ def test_a_missing_certificate_bundle_is_a_usage_error(
 def test_a_proxy_of_a_kind_we_do_not_speak_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         HttpClient(HttpConfig(proxy="gopher://h:1")).get("http://h/")
+
+
+@pytest.mark.parametrize("proxy", ["garbage", "ftp://a.b:1", "http://", "http://a.b:port", "a b"])
+def test_a_proxy_that_is_no_address_is_refused_at_once(proxy: str) -> None:
+    with pytest.raises(UsageError):
+        HttpConfig(proxy=proxy)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["", "direct", "127.0.0.1:7890", "http://proxy:3128", "socks5h://u:p@host.name:1080"]
+)
+def test_a_proxy_is_taken_in_every_usual_form(proxy: str) -> None:
+    assert HttpConfig(proxy=proxy).proxy == proxy

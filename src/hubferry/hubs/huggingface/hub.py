@@ -338,7 +338,11 @@ def _checked_origin(endpoint: str) -> tuple[str, str, int]:
         return origin_of(endpoint)
     except ValueError:
         raise UsageError(
-            T("the Hugging Face endpoint {endpoint} is not an http(s) address", endpoint=endpoint)
+            T("the Hugging Face endpoint {endpoint} is not an http(s) address", endpoint=endpoint),
+            hint=T(
+                "write it like https://huggingface.co; it comes from --hf-endpoint, "
+                "HUBFERRY_HF_ENDPOINT, HF_ENDPOINT or the configuration file"
+            ),
         ) from None
 
 
