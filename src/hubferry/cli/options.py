@@ -86,7 +86,7 @@ writing = stack(
     option(
         "--license",
         metavar="NAME",
-        about=T("Licence of a new target repository, where the source states none."),
+        about=T("Licence of a new target repository; by default the source's."),
         section=TARGET,
     ),
     option(
