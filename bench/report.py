@@ -32,7 +32,7 @@ class Row:
 
     runs: tuple[Run, ...]
     scenario: Scenario
-    floor_seconds: float | None
+    floor: tuple[Run, ...]
 
     def median(self, value: Callable[[Run], float]) -> float:
         """The median over the rounds."""
@@ -70,8 +70,7 @@ def render_all(
 
 
 def _rows(scenario: Scenario, runs: Sequence[Run]) -> list[Row]:
-    walls = [run.usage.wall_seconds for run in runs if run.tool is FLOOR and run.is_good]
-    floor = median(walls) if walls else None
+    floor = tuple(run for run in runs if run.tool is FLOOR and run.is_good)
     keys = dict.fromkeys(
         (tool, run.state) for tool in scenario.tools for run in runs if run.tool is tool
     )
@@ -132,9 +131,10 @@ def _wall(row: Row) -> str:
 
 def _ratio(row: Row) -> str:
     is_stopped = any(run.usage.was_stopped for run in row.runs)
-    if is_stopped or not row.floor_seconds:
+    if is_stopped or not row.floor:
         return "-"
-    return f"{row.seconds / row.floor_seconds:.2f}"
+    mark = "*" if any(run.is_disturbed for run in (*row.runs, *row.floor)) else ""
+    return f"{row.seconds / median(run.usage.wall_seconds for run in row.floor):.2f}{mark}"
 
 
 def _speed(row: Row) -> str:

@@ -73,8 +73,7 @@ def run_scenario(scenario: Scenario, pace: Pace, tell: Callable[[str], None]) ->
     with LabProcess(commits_per_minute=scenario.commits_per_minute) as lab:
         lab.seed(scenario.files)
         for number in range(min(pace.rounds, scenario.max_rounds)):
-            turn = number % len(scenario.tools)
-            for tool in scenario.tools[turn:] + scenario.tools[:turn]:
+            for tool in _turns(scenario, number):
                 if _is_long(tool, found, pace):
                     continue
                 runs = bench.measure(tool, lab, pace)
@@ -82,6 +81,13 @@ def run_scenario(scenario: Scenario, pace: Pace, tell: Callable[[str], None]) ->
                 for run in runs:
                     tell(_line(scenario, number, run))
     return found
+
+
+def _turns(scenario: Scenario, number: int) -> tuple[Tool, ...]:
+    """The order of a round: nobody is always first, or always after the same neighbour."""
+    start = number % len(scenario.tools)
+    turns = scenario.tools[start:] + scenario.tools[:start]
+    return turns[::-1] if number % 2 else turns
 
 
 def _is_long(tool: Tool, found: list[Run], pace: Pace) -> bool:

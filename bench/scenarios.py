@@ -66,7 +66,7 @@ def all_scenarios(*, quick: bool) -> list[Scenario]:
         title="as S3, and the target takes at most 60 commits a minute",
         tools=(HUBFERRY, PEER, TWO_STEP),
         commits_per_minute=60,
-        stop_after_seconds=20 if quick else 60,
+        stop_after_seconds=20 if quick else 45,
         remark="",
     )
     return [
