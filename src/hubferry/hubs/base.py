@@ -10,7 +10,7 @@ Foreign exceptions never leave a hub package.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -76,6 +76,10 @@ class HubTraits:
     """``stat_files`` tells the hub's own security verdict, many paths a request."""
     is_local: bool = False
     """Reads and writes cost disk, not a network link."""
+    bulk_files: int = 0
+    """Most files of one ``read_many`` call; 0: the hub has no way to read many at once."""
+    bulk_bytes: int = 0
+    """Most bytes of one ``read_many`` call, all files together: what it may hold in memory."""
 
 
 @runtime_checkable
@@ -179,6 +183,27 @@ class SourceHub(Hub, Protocol):
         Raises:
             CorruptReadError: the hub announces another size or digest than the listing.
             UnavailableError: worth another try (an expired signed URL is this too).
+        """
+
+    def reads_ranges(self, entry: FileEntry) -> bool:
+        """Whether several ranges of this file may be read at once, each for one request.
+
+        False: one stream from start to end is the best there is.
+        """
+
+    def read_many(
+        self, info: RepoInfo, entries: Sequence[FileEntry]
+    ) -> Iterator[tuple[FileEntry, bytes]]:
+        """The contents of many small regular files in a few requests, in any order.
+
+        A way to save requests, never a promise: what cannot be brought this way
+        is left out without an error, and the caller opens it alone. The bytes
+        are unchecked. At most ``traits.bulk_files`` files of
+        ``traits.bulk_bytes`` in all a call, and both traits say 0 where there
+        is no such way. Closing the iterator early is fine.
+
+        Raises:
+            RateLimitedError, UnavailableError: a later try may succeed.
         """
 
 

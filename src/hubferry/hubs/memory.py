@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hubferry.errors import AccessError, HubError, NotFoundError
@@ -195,6 +195,21 @@ class MemoryHub:
         if entry.path not in tree:
             raise NotFoundError(T("{path} does not exist", path=entry.path), what="path")
         return MemoryStream(memoryview(tree[entry.path])[start:end])
+
+    def reads_ranges(self, entry: FileEntry) -> bool:
+        """As hubs do: LFS files."""
+        return entry.storage is Storage.LFS
+
+    def read_many(
+        self, info: RepoInfo, entries: Sequence[FileEntry]
+    ) -> Iterator[tuple[FileEntry, bytes]]:
+        """One request for all, if ``traits.bulk_files`` was set."""
+        if self.traits.bulk_files:
+            self._ask(f"read_many {len(entries)}")
+            tree = self._tree(info)
+            for entry in entries:
+                if entry.path in tree:
+                    yield entry, tree[entry.path]
 
     def write_access(self, repo: RepoId) -> Access:
         """Yes, unless the hub is read-only."""

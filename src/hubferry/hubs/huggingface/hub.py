@@ -41,6 +41,7 @@ from hubferry.model import (
     RepoInfo,
     RepoType,
     Sha256,
+    Storage,
     Visibility,
     make_listing,
 )
@@ -214,6 +215,16 @@ class HuggingFaceHub:
         if stop - start > WINDOW_BYTES:
             return Windows(partial(self._open_fresh, info, entry), start, stop, WINDOW_BYTES)
         return self._open_fresh(info, entry, start, stop)
+
+    def reads_ranges(self, entry: FileEntry) -> bool:
+        """LFS and Xet files: their store honours ``Range``; the others are small."""
+        return entry.storage is Storage.LFS
+
+    def read_many(
+        self, info: RepoInfo, entries: Sequence[FileEntry]
+    ) -> Iterator[tuple[FileEntry, bytes]]:
+        """Not yet: each file is opened alone."""
+        return iter(())
 
     def _open_fresh(self, info: RepoInfo, entry: FileEntry, start: int, stop: int) -> ByteStream:
         self._cancel.check()

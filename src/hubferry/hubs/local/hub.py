@@ -11,7 +11,7 @@ import itertools
 import os
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +121,16 @@ class LocalHub:
         stop = entry.size_bytes if end is None else min(end, entry.size_bytes)
         place = _below(_root(info.repo), entry.path, is_read=True)
         return FilePart(place, min(start, stop), stop, entry.size_bytes)
+
+    def reads_ranges(self, entry: FileEntry) -> bool:
+        """False: a disk gives no more to two readers than to one."""
+        return False
+
+    def read_many(
+        self, info: RepoInfo, entries: Sequence[FileEntry]
+    ) -> Iterator[tuple[FileEntry, bytes]]:
+        """None: opening a file costs no request."""
+        return iter(())
 
     def write_access(self, repo: RepoId) -> Access:
         """Whether the folder, or the nearest one above it that exists, may be written."""

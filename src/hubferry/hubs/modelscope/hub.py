@@ -9,7 +9,7 @@ whole files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -183,6 +183,16 @@ class ModelScopeHub:
         else:
             stream = self._net.open(asked, url)
         return reading.checked(stream, entry, start, stop)
+
+    def reads_ranges(self, entry: FileEntry) -> bool:
+        """Only LFS files: the others ignore ``Range`` and come whole."""
+        return entry.storage is Storage.LFS
+
+    def read_many(
+        self, info: RepoInfo, entries: Sequence[FileEntry]
+    ) -> Iterator[tuple[FileEntry, bytes]]:
+        """None: no call is known that gives several files."""
+        return iter(())
 
     def write_access(self, repo: RepoId) -> Access:
         """Asks by logging in, which a read-only token may not; others' namespaces stay unknown.
