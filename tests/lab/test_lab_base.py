@@ -25,7 +25,7 @@ from hubferry.lab.content import (
     MissingBytesError,
     SyntheticContent,
 )
-from hubferry.lab.faults import Fault, ShapeRule
+from hubferry.lab.faults import Fault, Faults, Pacer, ShapeRule
 from hubferry.lab.limits import RateWindow
 from hubferry.lab.repos import RepoStore
 from hubferry.lab.server import Lab
@@ -219,6 +219,72 @@ def test_a_fault_of_nonsense_is_refused() -> None:
         Fault.from_json({"endpoint": "ms.put", "kind": "explode"})
     with pytest.raises(ValueError, match="some of"):
         Fault.from_json({"endpoint": "ms.put", "kind": "reset", "colour": "red"})
+    with pytest.raises(ValueError, match="probability"):
+        Fault("ms.put", "reset", probability=0.0)
+    with pytest.raises(ValueError, match="every_bytes"):
+        Fault("ms.put", "status", every_bytes=MIB)
+
+
+def test_a_fault_of_chance_meets_its_share_the_same_way_each_time() -> None:
+    def struck(seed: int) -> list[bool]:
+        faults = Faults()
+        faults.add(Fault("hf.", "status", times=None, probability=0.1, seed=seed))
+        return [faults.take("hf.cdn", "/") is not None for _ in range(1000)]
+
+    assert 70 <= sum(struck(1)) <= 130
+    assert struck(1) == struck(1)
+    assert struck(1) != struck(2)
+
+
+def test_what_chance_lets_pass_is_met_by_the_next_fault() -> None:
+    faults = Faults()
+    faults.add(Fault("hf.", "status", times=2, probability=0.5, status=503))
+    faults.add(Fault("hf.", "status", times=None, status=429))
+    found = [faults.take("hf.cdn", "/") for _ in range(20)]
+    assert [fault.status for fault in found if fault].count(503) == 2
+    assert [fault.status for fault in found if fault].count(429) == 18
+
+
+def test_a_fault_strikes_each_time_so_many_bytes_have_passed(lab: Lab) -> None:
+    content = bytes(SyntheticContent(MIB).read(0, MIB))
+    url = lfs_url(lab, content)
+    lab.faults.add(Fault("ms.cdn", "truncate", times=2, every_bytes=5 * MIB // 2))
+    fates = [is_cut(url) for _ in range(9)]
+    # A piece that would cross the mark is not sent, but it has passed the count.
+    assert fates == [False, False, True, False, False, True, False, False, False]
+    assert lab.counters.snapshot()["endpoints"]["ms.cdn"]["faults"] == {"truncate": 2}
+    assert lab.faults.snapshot()[0]["struck"] == 2
+    lab.faults.clear()
+    lab.faults.add(Fault("ms.cdn", "corrupt", every_bytes=MIB))
+    assert fetch(url)[1] != content
+    assert fetch(url)[1] == content
+
+
+def test_uploads_are_counted_for_faults_too(lab: Lab) -> None:
+    lab.faults.add(Fault("ms.put", "corrupt", every_bytes=3 * MIB))
+    assert put(lab, b"a" * 2 * MIB)[0] == 200
+    assert put(lab, b"b" * 2 * MIB)[0] == 400
+    assert put(lab, b"b" * 2 * MIB)[0] == 200
+
+
+def is_cut(url: str) -> bool:
+    """Tell whether an answer ends before its length."""
+    try:
+        fetch(url)
+    except http.client.IncompleteRead:
+        return True
+    return False
+
+
+def test_a_late_timer_costs_no_bandwidth() -> None:
+    now = 0.0
+    pacer = Pacer(1e6, clock=lambda: now)
+    for _ in range(100):
+        now += max(0.0, pacer.take(10_000)) + 0.001
+    assert now == pytest.approx(1.0, abs=0.02)
+    now += 60
+    # What was not used while nothing came is not given back beyond a moment.
+    assert pacer.take(1_000_000) == pytest.approx(1.0, abs=0.06)
 
 
 def test_shaping_slows_what_it_names(lab: Lab) -> None:

@@ -17,7 +17,6 @@ from hubferry.lab.content import Buffer, BytesContent, Content, FileContent, Kno
 from hubferry.lab.exchange import ConnectionCutError, exchange_of, wait
 from hubferry.lab.faults import Fault
 
-SEND_BYTES = 512 * 1024
 _MEMORY_LIMIT_BYTES = 4 << 20
 
 
@@ -144,16 +143,20 @@ async def stream_content(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    is_chunked: bool = False,
 ) -> web.StreamResponse:
     """Send bytes ``start`` to ``end`` (exclusive) with faults, bandwidth and counting applied.
 
-    A HEAD request gets the same head and no body.
+    A HEAD request gets the same head and no body. ``is_chunked`` keeps the length untold.
 
     Raises:
         ConnectionCutError: a fault ended the answer.
     """
     response = web.StreamResponse(status=status, headers=headers)
-    response.content_length = end - start
+    if is_chunked:
+        response.enable_chunked_encoding()
+    else:
+        response.content_length = end - start
     if "Content-Type" not in response.headers:
         response.content_type = "application/octet-stream"
     await response.prepare(request)
@@ -171,17 +174,19 @@ async def _send(
     strike_at = start + int((end - start) * fault.fraction) if fault else end
     if fault and fault.kind == "corrupt":
         strike_at = min(strike_at, end - 1)
+    piece_bytes = exchange.piece_bytes
     position = start
     while position < end:
         if fault and position == strike_at and fault.kind != "corrupt":
             await _strike(request, fault)
             fault = None
-        stop = min(position + SEND_BYTES, end)
+        stop = min(position + piece_bytes, end)
         if fault and position < strike_at:
             stop = min(stop, strike_at)
         piece = content.read(position, stop)
         if fault and fault.kind == "corrupt" and position == strike_at:
             piece, fault = _flip(piece), None
+        piece = await _metered(request, piece)
         await exchange.pace(len(piece))
         await response.write(piece)
         exchange.lab.counters.moved(exchange.endpoint, bytes_out=len(piece))
@@ -205,10 +210,22 @@ async def _incoming(request: web.Request) -> AsyncIterator[Buffer]:
             return
         if fault and fault.kind == "corrupt" and position + len(piece) > strike_at:
             piece, fault = _flip(piece), None
+        piece = await _metered(request, piece)
         position += len(piece)
         exchange.lab.counters.moved(exchange.endpoint, bytes_in=len(piece))
         await exchange.pace(len(piece))
         yield piece
+
+
+async def _metered(request: web.Request, piece: Buffer) -> Buffer:
+    """Count a piece for a fault with ``every_bytes``, which may strike before or in it."""
+    fault = exchange_of(request).metered_fault(len(piece))
+    if fault is None:
+        return piece
+    if fault.kind == "corrupt":
+        return _flip(piece)
+    await _strike(request, fault)
+    return piece
 
 
 async def _strike(request: web.Request, fault: Fault) -> None:

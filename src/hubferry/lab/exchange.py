@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from hubferry.lab.faults import BODY_FAULTS, Fault, Pacer
+from hubferry.lab.faults import BODY_FAULTS, Fault, Meter, Pacer
 
 if TYPE_CHECKING:
     from hubferry.lab.server import Lab
+
+
+_MOST_PIECE_BYTES = 512 * 1024
+_LEAST_PIECE_BYTES = 16 * 1024
+_PIECE_SECONDS = 0.02
 
 
 class ConnectionCutError(ConnectionResetError):
@@ -35,6 +40,7 @@ class Exchange:
     endpoint: str
     fault: Fault | None = None
     is_fault_spent: bool = False
+    meter: Meter | None = None
     pacers: list[Pacer] = field(default_factory=list)
 
     def body_fault(self) -> Fault | None:
@@ -43,6 +49,19 @@ class Exchange:
             return None
         self.is_fault_spent = True
         return self.fault
+
+    def metered_fault(self, count: int) -> Fault | None:
+        """Count bytes about to pass; return the fault that strikes them, now the request's own."""
+        fault = self.meter.passed(count) if self.meter else None
+        if fault:
+            self.fault, self.is_fault_spent = fault, True
+        return fault
+
+    @property
+    def piece_bytes(self) -> int:
+        """How much to send at once: all that is sensible, or what flows smoothly at this rate."""
+        rates = [pacer.bytes_per_second * _PIECE_SECONDS for pacer in self.pacers]
+        return int(min([_MOST_PIECE_BYTES, *(max(rate, _LEAST_PIECE_BYTES) for rate in rates)]))
 
     async def pace(self, count: int) -> None:
         """Wait for the shaped bandwidth."""

@@ -21,15 +21,19 @@ Kinds:
 ``after_status``          do the work, then answer ``status``, ``body``, ``headers`` instead
 ``after_hang``            do the work, then never answer
 ========================  ==========================================================================
+
+A fault meets the next requests, all of them, a random share (``probability``), or strikes within
+bodies whenever so many bytes have passed (``every_bytes``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -40,6 +44,9 @@ FaultKind = Literal[
 
 BODY_FAULTS: tuple[FaultKind, ...] = ("reset", "truncate", "corrupt", "stall")
 """The kinds that strike within a body."""
+
+_CREDIT_SECONDS = 0.05
+"""A guess: well above how late a timer is on a busy machine, well below what a client measures."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,11 @@ class Fault:
         match: regular expression searched in the unescaped path and query.
         fraction: where in a body it happens, 0 to 1.
         seconds: how long (``slow``, ``stall``); None is for ever.
+        probability: the chance that a matching request is met at all, 0 to 1; the others pass
+            uncounted. The same ``seed`` gives the same sequence.
+        every_bytes: for a kind that strikes within a body: strike each time so many body bytes of
+            all matching requests together have passed, in whichever body is under way then.
+            ``fraction`` and ``after`` mean nothing with it, ``times`` counts strikes.
         retry_after: seconds, sent as a ``Retry-After`` header.
     """
 
@@ -67,10 +79,17 @@ class Fault:
     seconds: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    probability: float = 1.0
+    seed: int = 0
+    every_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
             raise ValueError(f"unknown kind of fault: {self.kind}")
+        if not 0 < self.probability <= 1:
+            raise ValueError(f"a probability is above 0 and at most 1, not {self.probability}")
+        if self.every_bytes is not None and (self.kind not in BODY_FAULTS or self.every_bytes < 1):
+            raise ValueError(f"every_bytes is at least 1, for one of {', '.join(BODY_FAULTS)}")
         re.compile(self.match)
 
     def meets(self, endpoint: str, target: str) -> bool:
@@ -102,7 +121,11 @@ class Fault:
 
 
 class Faults:
-    """The faults switched on now. At most one meets a request: the first that was added."""
+    """The faults switched on now.
+
+    At most one meets a request: the first that was added. Beside it, at most one fault with
+    ``every_bytes`` watches the request's bodies.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -124,10 +147,19 @@ class Faults:
         """Return the fault that meets this request, counting it down."""
         with self._lock:
             for entry in self._entries:
-                if not entry.is_spent and entry.fault.meets(endpoint, target):
-                    entry.seen += 1
-                    if entry.seen > entry.fault.after:
-                        return entry.fault
+                if entry.fault.every_bytes or not entry.may_meet(endpoint, target):
+                    continue
+                entry.seen += 1
+                if entry.seen > entry.fault.after:
+                    return entry.fault
+        return None
+
+    def meter(self, endpoint: str, target: str) -> Meter | None:
+        """Return what counts the bytes of this request's bodies, if a fault asks for that."""
+        with self._lock:
+            for entry in self._entries:
+                if entry.fault.every_bytes and entry.may_meet(endpoint, target):
+                    return Meter(self._lock, entry)
         return None
 
     def snapshot(self) -> list[dict[str, Any]]:
@@ -140,28 +172,74 @@ class Faults:
 class _Entry:
     fault: Fault
     seen: int = 0
+    passed_bytes: int = 0
+    chance: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.fault.seed)
+
+    def may_meet(self, endpoint: str, target: str) -> bool:
+        """Tell whether a request is concerned; asked once a request, as it may draw a lot."""
+        fault = self.fault
+        if self.is_spent or not fault.meets(endpoint, target):
+            return False
+        return fault.probability >= 1 or self.chance.random() < fault.probability
 
     @property
     def struck(self) -> int:
-        return max(0, self.seen - self.fault.after)
+        return self.seen if self.fault.every_bytes else max(0, self.seen - self.fault.after)
 
     @property
     def is_spent(self) -> bool:
         return self.fault.times is not None and self.struck >= self.fault.times
 
 
-class Pacer:
-    """Spreads bytes over time: ``await pace(n)`` returns when ``n`` more bytes may have passed."""
+class Meter:
+    """Counts the body bytes that a fault with ``every_bytes`` watches, over all its requests."""
 
-    def __init__(self, bytes_per_second: float) -> None:
-        self._rate = bytes_per_second
-        self._free_at = 0.0
+    def __init__(self, lock: threading.Lock, entry: _Entry) -> None:
+        self._lock = lock
+        self._entry = entry
+
+    def passed(self, count: int) -> Fault | None:
+        """Count bytes that are about to pass; return the fault if they are the ones it strikes."""
+        entry, every = self._entry, self._entry.fault.every_bytes or 1
+        with self._lock:
+            if entry.is_spent:
+                return None
+            before = entry.passed_bytes // every
+            entry.passed_bytes += count
+            if entry.passed_bytes // every == before:
+                return None
+            entry.seen += 1
+            return entry.fault
+
+
+class Pacer:
+    """Spreads bytes over time: ``await pace(n)`` returns when ``n`` more bytes may have passed.
+
+    Time lost because a timer or the loop was late is made up for, up to ``_CREDIT_SECONDS``, so
+    that the rate is what it says and not what is left of it.
+    """
+
+    def __init__(
+        self, bytes_per_second: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.bytes_per_second = bytes_per_second
+        self._clock = clock
+        self._free_at = clock()
 
     async def pace(self, count: int) -> None:
         """Wait for the turn of ``count`` bytes."""
-        now = time.monotonic()
-        self._free_at = max(now, self._free_at) + count / self._rate
-        await asyncio.sleep(self._free_at - now)
+        seconds = self.take(count)
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+    def take(self, count: int) -> float:
+        """Book ``count`` bytes; return the seconds until their turn, not above 0 if it is now."""
+        now = self._clock()
+        self._free_at = max(now - _CREDIT_SECONDS, self._free_at) + count / self.bytes_per_second
+        return self._free_at - now
 
 
 @dataclass(frozen=True)

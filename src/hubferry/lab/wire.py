@@ -112,7 +112,9 @@ async def _carry_out(
     lab, name = exchange.lab, exchange.endpoint
     lab.counters.started(name)
     lab.counters.scan_head(exchange.origin, name, request.raw_path, request.headers)
-    exchange.fault = lab.faults.take(name, unquote(request.raw_path))
+    target = unquote(request.raw_path)
+    exchange.fault = lab.faults.take(name, target)
+    exchange.meter = lab.faults.meter(name, target)
     exchange.pacers = lab.shape.pacers(name)
     status = "aborted"
     try:
