@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from hubferry.lab.config import LabConfig
 from hubferry.lab.control import ready_line
@@ -26,10 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         discard_blobs=options.discard,
         check_blobs_on_commit=not options.no_check_blobs,
         make_first_files=not options.empty_repos,
+        serve_git=not options.no_git,
         commits_per_minute=options.commits_per_minute or None,
         signed_url_seconds=options.signed_url_seconds,
         api_quota=options.api_quota,
         resolvers_quota=options.resolvers_quota,
+        cdn_url=options.cdn_url,
+        store_url=options.store_url,
+        store_folder=options.store_folder,
     )
     with Lab(config) as lab:
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -53,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--empty-repos", action="store_true", help="new ModelScope repositories have no files"
     )
+    parser.add_argument("--no-git", action="store_true", help="no Git over smart HTTP")
     parser.add_argument(
         "--commits-per-minute",
         type=int,
@@ -66,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--resolvers-quota", type=int, default=defaults.resolvers_quota, metavar="N"
     )
+    parser.add_argument("--cdn-url", metavar="URL", help="another server has the LFS files")
+    parser.add_argument(
+        "--store-url", metavar="URL", help="another server takes uploads, into --store-folder"
+    )
+    parser.add_argument("--store-folder", type=Path, metavar="FOLDER")
     parser.add_argument("--max-seconds", type=float, help="stop by itself after this long")
     return parser
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,14 @@ class LabConfig:
         discard_blobs: keep digest and size of what is uploaded to ModelScope, not the bytes.
         make_first_files: a new ModelScope repository starts with ``.gitattributes`` and
             ``README.md``.
+        serve_git: the Hugging Face hub speaks Git's smart HTTP, where ``git`` is installed.
         storage_host: the host name in addresses of origins other than the APIs. "localhost" makes
             clients keep cookies from them, as they would from a real CDN's other host name.
+        cdn_url: address of another server that has the LFS files at ``/repos/{a}/{b}/{sha256}``; the
+            Hugging Face side's signed addresses lead there, without faults, shaping or counters.
+        store_url, store_folder: address of another server that takes ModelScope uploads by PUT and
+            keeps each, once complete, as a file named by its oid in this folder. The names are
+            trusted: whoever needs to know hashes the files.
         port_base: first port, others follow; None lets the system choose.
     """
 
@@ -48,5 +55,9 @@ class LabConfig:
     check_blobs_on_commit: bool = True
     discard_blobs: bool = False
     make_first_files: bool = True
+    serve_git: bool = True
     storage_host: str = "127.0.0.1"
+    cdn_url: str | None = None
+    store_url: str | None = None
+    store_folder: Path | None = None
     port_base: int | None = None

@@ -1,6 +1,6 @@
 """The Hugging Face hub of a lab: which address is answered by which handler.
 
-Three origins: ``hf.api`` (also ``resolve`` and the LFS batch call), ``hf.cdn`` (signed downloads)
+Three origins: ``hf.api`` (also ``resolve``, Git, the LFS batch call), ``hf.cdn`` (signed downloads)
 and ``hf.lfs`` (signed uploads). Xet storage adds two of its own (``xet``). What is not here answers
 404, which huggingface_hub takes well, also for ``/api/agent-harnesses``.
 Source: huggingface_hub 2.4.0, ``hf_api.py``, ``file_download.py``, ``lfs.py``.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from hubferry.lab.git_http import GitHttp
 from hubferry.lab.hf_access import Access, Handler, guarded, repo_type_of
 from hubferry.lab.hf_commit import HfCommitter
 from hubferry.lab.hf_files import HfFiles
@@ -30,8 +31,9 @@ _API = "/api/{kind:models|datasets}/" + _REPO
 _WEB = "/{prefix:(?:datasets/)?}" + _REPO
 _OID = "{oid:[0-9a-f]{64}}"
 
-_UNCOUNTED = ("hf.raw", "hf.complete", "hf.api.unknown")
-"""``hf.raw`` is the second half of a ``resolve`` that was counted already."""
+_UNCOUNTED = ("hf.raw", "hf.complete", "hf.api.unknown", "hf.git")
+"""``hf.raw`` is the second half of a ``resolve`` that was counted already; for Git requests the
+documentation names no bucket."""
 
 
 class _ApiRoutes(Routes):
@@ -79,6 +81,7 @@ def build_hf_app(lab: Lab) -> list[Routes]:
     _add_reading(api, HfReader(lab, access))
     _add_files(api, files)
     _add_lfs(api, lfs)
+    _add_git(api, GitHttp(lab))
     for method in ("GET", "HEAD"):
         cdn.add(method, "/repos/{a}/{b}/{sha256:[0-9a-f]{64}}", "hf.cdn", files.cdn)
     store.add("PUT", f"/uploads/{_OID}", "hf.put", lfs.put)
@@ -124,3 +127,9 @@ def _add_lfs(api: Routes, lfs: HfLfs) -> None:
     api.add("POST", f"{_WEB}.git/info/lfs/objects/batch", "hf.batch", lfs.batch)
     api.add("POST", f"{_WEB}.git/info/lfs/objects/verify", "hf.verify", lfs.verify)
     api.add("POST", f"/api/complete_multipart/{_OID}", "hf.complete", lfs.complete)
+
+
+def _add_git(api: Routes, git: GitHttp) -> None:
+    for suffix in (".git", ""):
+        api.add("GET", f"{_WEB}{suffix}/info/refs", "hf.git", git.info_refs)
+        api.add("POST", f"{_WEB}{suffix}/git-upload-pack", "hf.git", git.upload_pack)
