@@ -392,6 +392,16 @@ def test_signed_addresses_expire() -> None:
         assert status == 403
 
 
+def test_another_server_can_hand_out_the_large_files() -> None:
+    with Lab(LabConfig(cdn_url="http://127.0.0.1:9")) as lab:
+        repo = lab.hf.repos.create("model", "gpt2")
+        repo.commit({"m.bin": b"1234"})
+        sha256 = repo.tree()["m.bin"].sha256
+        _, headers, _ = get(f"{lab.hf.endpoint}/gpt2/resolve/main/m.bin")
+        place = f"http://127.0.0.1:9/repos/{sha256[:2]}/{sha256[2:4]}/{sha256}?"
+        assert headers["Location"].startswith(place)
+
+
 def test_quotas_are_counted_told_and_kept(run: Run) -> None:
     config = LabConfig(anonymous_api_quota=2, rate_window_seconds=2, api_quota=50)
     with Lab(config) as lab:

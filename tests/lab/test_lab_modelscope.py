@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -312,6 +313,22 @@ def test_a_discarding_hub_knows_digests_and_has_no_bytes(lab: Lab) -> None:
     large = bytes((1 << 20) + 1)
     (href,) = batch(lab, large).values()
     assert call(lab, "PUT", href, large).status == 413
+
+
+def test_another_server_can_take_the_uploads(tmp_path: Path) -> None:
+    config = LabConfig(store_url="http://127.0.0.1:9", store_folder=tmp_path)
+    with Lab(config) as lab:
+        seeded(lab)
+        oid = hashlib.sha256(b"new").hexdigest()
+        (href,) = batch(lab, b"new").values()
+        assert href.startswith(f"http://127.0.0.1:9/{oid}?")
+        assert commit(lab, pointer("w.bin", b"new")).status == 400
+        (tmp_path / oid).write_bytes(b"new")
+        assert batch(lab, b"new") == {}
+        assert commit(lab, pointer("w.bin", b"new")).status == 200
+        lab.ms.repos.blobs.drop(oid)
+        assert not (tmp_path / oid).exists()
+        assert oid not in lab.ms.repos.blobs
 
 
 # --- commits ------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ class LabConfig:
         serve_git: the Hugging Face hub speaks Git's smart HTTP, where ``git`` is installed.
         storage_host: the host name in addresses of origins other than the APIs. "localhost" makes
             clients keep cookies from them, as they would from a real CDN's other host name.
-        cdn_url: address of another server that has the LFS files at ``/repos/{a}/{b}/{sha256}``; the
+        cdn_url: address of another server with the LFS files at ``/repos/{a}/{b}/{sha256}``; the
             Hugging Face side's signed addresses lead there, without faults, shaping or counters.
         store_url, store_folder: address of another server that takes ModelScope uploads by PUT and
             keeps each, once complete, as a file named by its oid in this folder. The names are

@@ -78,9 +78,9 @@ def seed_repo(lab: Lab, data: Mapping[str, Any]) -> Repo:
     """Make a repository, or commit to one.
 
     ``data``: ``hub`` (hf|ms), ``id``, and some of ``type``, ``private``, ``gated``, ``disabled``,
-    ``license``, ``card``, ``message``, ``branch``, ``tag``, ``deletes`` (paths) and ``files``:
-    path -> one of ``{"text": ...}``, ``{"base64": ...}``, ``{"path": file on disk}``,
-    ``{"size": bytes, "seed": ...}``.
+    ``license``, ``card``, ``xet`` (false: no file is in Xet), ``message``, ``branch``, ``tag``,
+    ``deletes`` (paths) and ``files``: path -> one of ``{"text": ...}``, ``{"base64": ...}``,
+    ``{"path": file on disk}``, ``{"size": bytes, "seed": ...}``.
 
     Raises:
         KeyError, ValueError, TypeError, OSError: the data make no sense.
@@ -94,6 +94,8 @@ def seed_repo(lab: Lab, data: Mapping[str, Any]) -> Repo:
     for key in ("gated", "license", "card"):
         if key in data:
             setattr(repo, key, data[key])
+    if "xet" in data:
+        repo.extra["xet"] = data["xet"]
     files = {path: _content(given) for path, given in data.get("files", {}).items()}
     if files or data.get("deletes"):
         repo.commit(

@@ -91,7 +91,7 @@ class HfFiles:
 
     def _signed(self, path: str, file: TreeFile) -> str:
         return self._lab.signer.url(
-            self._lab.url("hf.cdn"),
+            self._lab.config.cdn_url or self._lab.url("hf.cdn"),
             f"/repos/{file.sha256[:2]}/{file.sha256[2:4]}/{file.sha256}",
             self._lab.config.signed_url_seconds,
             **{"response-content-disposition": _disposition(path)},

@@ -145,9 +145,10 @@ class Writing:
         return success(request, {"transfer": "basic", "objects": list(wanted.values())})
 
     def _upload_url(self, repo_id: str, oid: str, size: int) -> str:
+        elsewhere = self._lab.config.store_url
         return self._lab.signer.url(
-            self._lab.url("ms.lfs"),
-            f"/{repo_id}/objects/{oid}",
+            elsewhere or self._lab.url("ms.lfs"),
+            f"/{oid}" if elsewhere else f"/{repo_id}/objects/{oid}",
             self._lab.config.signed_url_seconds,
             size=str(size),
         )

@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from hubferry.lab.content import BytesContent, Content, lfs_pointer, to_content
+from hubferry.lab.content import BytesContent, Content, KnownContent, lfs_pointer, to_content
 
 RepoType = Literal["model", "dataset"]
 LfsRule = Callable[[str, int], bool]
@@ -53,10 +54,12 @@ class Commit:
 class BlobStore:
     """Contents by SHA-256; which of them are LFS objects is known apart.
 
-    A regular file's bytes live in Git: the LFS store has not seen them.
+    A regular file's bytes live in Git: the LFS store has not seen them. Files that another server
+    puts into ``folder`` are objects too; their names are taken for their digests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
         self._by_sha256: dict[str, Content] = {}
         self._objects: set[str] = set()
 
@@ -73,22 +76,33 @@ class BlobStore:
 
     def get(self, sha256: str) -> Content | None:
         """Return the content, or None where the hub never had it or lost it."""
+        self._take_in(sha256)
         return self._by_sha256.get(sha256)
 
     def drop(self, sha256: str) -> None:
         """Lose a blob, as a store with a fault does; trees go on naming it."""
         self._by_sha256.pop(sha256, None)
         self._objects.discard(sha256)
+        if self._folder:
+            (self._folder / sha256).unlink(missing_ok=True)
 
     def has_object(self, sha256: str) -> bool:
         """Tell whether the LFS store holds this object."""
+        self._take_in(sha256)
         return sha256 in self._objects
 
     def __contains__(self, sha256: str) -> bool:
-        return sha256 in self._by_sha256
+        return self.get(sha256) is not None
 
     def __len__(self) -> int:
         return len(self._by_sha256)
+
+    def _take_in(self, sha256: str) -> None:
+        """Learn of an object that came by way of the folder."""
+        if self._folder is None or sha256 in self._objects:
+            return
+        with suppress(FileNotFoundError):
+            self.put(sha256, KnownContent((self._folder / sha256).stat().st_size, sha256))
 
 
 @dataclass
@@ -236,10 +250,12 @@ class Repo:
 class RepoStore:
     """All repositories of one hub."""
 
-    def __init__(self, *, default_branch: str, lfs_rule: LfsRule) -> None:
+    def __init__(
+        self, *, default_branch: str, lfs_rule: LfsRule, blob_folder: Path | None = None
+    ) -> None:
         self.default_branch = default_branch
         self.lfs_rule = lfs_rule
-        self.blobs = BlobStore()
+        self.blobs = BlobStore(blob_folder)
         self.lock = threading.RLock()
         self._repos: dict[tuple[RepoType, str], Repo] = {}
         self._moved: dict[tuple[RepoType, str], str] = {}

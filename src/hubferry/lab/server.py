@@ -81,7 +81,12 @@ class Lab:
         self.shape = Shape()
         self.signer = Signer()
         self.hf = self._side("hf", RepoStore(default_branch="main", lfs_rule=hf_keeps_by_pointer))
-        self.ms = self._side("ms", RepoStore(default_branch="master", lfs_rule=ms_keeps_by_pointer))
+        ms_repos = RepoStore(
+            default_branch="master",
+            lfs_rule=ms_keeps_by_pointer,
+            blob_folder=self.config.store_folder,
+        )
+        self.ms = self._side("ms", ms_repos)
         self.stopping = threading.Event()
         self._urls: dict[str, str] = {}
         self._runners: list[web.AppRunner] = []
