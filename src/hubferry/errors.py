@@ -292,6 +292,12 @@ class NoSpaceError(LocalError):
     default_hint = T("make room on the disk, then run the same command again")
 
 
+class SpoolError(LocalError):
+    """The spool's disk is full or broken; never the end of a copy, which goes on without it."""
+
+    code = "spool"
+
+
 class CancelledError(CopyError):
     """Asked to stop."""
 

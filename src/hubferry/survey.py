@@ -38,8 +38,10 @@ from hubferry.model import (
     Visibility,
 )
 from hubferry.plan import Action, KnownDigests, Plan, Policy, listing_digest, make_plan
+from hubferry.spool import Spool
 from hubferry.stream import Content, Expected, OpenAt, digest_stream, read_content
 from hubferry.text import T
+from hubferry.throttle import Throttle
 
 BUFFER_BYTES = 16 * 1024 * 1024
 """Files up to this size are held in memory while their digest is worked out.
@@ -74,7 +76,11 @@ class Traffic:
 
 @dataclass
 class Tools:
-    """What a run works with; put together in ``app``."""
+    """What a run works with; put together in ``app``.
+
+    Every byte of file content passes ``read_throttle`` on its way from the source and
+    ``sent_throttle`` on its way to the target; both share one gate.
+    """
 
     source: SourceHub
     target: TargetHub
@@ -84,6 +90,10 @@ class Tools:
     patience: Callable[[Side], Patience]
     observe: Observer
     traffic: Traffic = field(default_factory=Traffic)
+    spool: Spool | None = None
+    """None where no payload may touch the disk."""
+    read_throttle: Throttle = field(default_factory=Throttle)
+    sent_throttle: Throttle = field(default_factory=Throttle)
 
 
 @dataclass
