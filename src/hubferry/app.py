@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,16 @@ import platformdirs
 from hubferry.addresses import parse_address, resolve_target
 from hubferry.control import CancelToken, Patience, WaitBudget, call
 from hubferry.engines import make_engine
-from hubferry.errors import ConflictError, CopyError, ExitCode, LedgerError, Side, UsageError
-from hubferry.events import Broadcast, Observer, RunStarted, Waiting, silent
+from hubferry.errors import (
+    ConflictError,
+    CopyError,
+    ExitCode,
+    LedgerError,
+    LocalError,
+    Side,
+    UsageError,
+)
+from hubferry.events import Broadcast, Note, Observer, Paused, RunStarted, Waiting, silent
 from hubferry.guards import Confirm
 from hubferry.hubs import HUBS, Connection, FullHub
 from hubferry.inspection.inspect import inspect_repo
@@ -34,9 +42,12 @@ from hubferry.net.redact import RedactingFormatter, install_excepthook, redact
 from hubferry.net.secret import Secret
 from hubferry.outcome import ErrorRecord, HubStatus, PlanReport, RepoRef, RunReport
 from hubferry.plan import Policy
+from hubferry.runcontrol import RunState, Want, ask, controlled, has_ended, state_of
 from hubferry.savedplan import load_plan, save_plan
+from hubferry.spool import Spool, SpoolMode, SpoolPolicy
 from hubferry.survey import Tools, resolve_and_list
 from hubferry.text import T, Text
+from hubferry.throttle import UNLIMITED, Gate, Throttle, Timetable
 from hubferry.transfer import Job, copy_repo, plan_repo
 from hubferry.verify import Level, verify_repo
 
@@ -76,6 +87,10 @@ class Settings:
     wait_lock_seconds: float = 600.0
     ledger_path: Path | None = None
     state_dir: Path | None = None
+    bwlimit: Timetable = UNLIMITED
+    spool_mode: SpoolMode = SpoolMode.AUTO
+    spool_dir: Path | None = None
+    spool_limit_bytes: int | None = None
 
     @property
     def state_folder(self) -> Path:
@@ -83,9 +98,20 @@ class Settings:
         return self.state_dir or Path(platformdirs.user_state_dir("hubferry"))
 
     @property
+    def runs_folder(self) -> Path:
+        """Where runs on their way can be seen and controlled."""
+        return self.state_folder / "runs"
+
+    @property
     def ledger_file(self) -> Path:
         """The ledger."""
         return self.ledger_path or self.state_folder / "ledger.sqlite3"
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where the spool lives: a cache, for losing it costs time alone (ADR 12)."""
+        cache = platformdirs.user_cache_path("hubferry", appauthor=False)
+        return self.spool_dir or cache / "spool"
 
 
 def configure_logging(level: str, log_file: Path | None) -> None:
@@ -122,8 +148,14 @@ class App:
         self.cancel = cancel or CancelToken()
         self._observe = Broadcast([observer])
         self._waits = WaitBudget(settings.wait_on_limit_seconds)
+        self._gate = Gate()
+        self._read_throttle, self._sent_throttle = (
+            Throttle(limit_at, gate=self._gate, cancel=self.cancel)
+            for limit_at in (settings.bwlimit.download(), settings.bwlimit.upload())
+        )
         self._hubs: dict[tuple[str, Side], FullHub] = {}
         self._opened_ledger: Ledger | None = None
+        self._opened_spool: Spool | None = None
 
     def __enter__(self) -> App:
         return self
@@ -238,12 +270,33 @@ class App:
         return HubStatus(scheme, HUBS[scheme].title, identity.endpoint, identity)
 
     def runs(self, limit: int = 50) -> list[dict[str, Any]]:
-        """The ledger's latest runs, newest first."""
-        return self._ledger().runs(limit)
+        """The ledger's latest runs, newest first, each with its ``state`` now."""
+        return [self._with_state(row) for row in self._ledger().runs(limit)]
 
     def run(self, run_id: str) -> dict[str, Any] | None:
-        """One run of the ledger with its facts, or None."""
-        return self._ledger().run(run_id)
+        """One run of the ledger with its facts and its ``state`` now, or None."""
+        row = self._ledger().run(run_id)
+        return row and self._with_state(row)
+
+    def control_run(self, run_id: str, want: Want) -> dict[str, Any] | None:
+        """Have a run of another process paused, resumed or stopped; it, or None if unknown.
+
+        Raises:
+            UsageError: the run has ended or is dead, or several begin like this.
+            LocalError: it does not answer.
+        """
+        row = self._ledger().run(run_id)
+        if row is None:
+            return None
+        if row["ended_at"]:
+            raise has_ended(row["run_id"])
+        ask(self.settings.runs_folder, row["run_id"], want)
+        return self.run(row["run_id"])
+
+    def _with_state(self, row: dict[str, Any]) -> dict[str, Any]:
+        has_end = row["ended_at"] is not None
+        found = state_of(self.settings.runs_folder, row["run_id"]) if not has_end else None
+        return row | {"state": (found or RunState.FINISHED).value}
 
     # --- putting together ------------------------------------------------------
 
@@ -265,7 +318,7 @@ class App:
         )
         _refuse_onto_itself(source, target)
         with self._recorded(job) as keep:
-            tools = self._tools(job)
+            tools = replace(self._tools(job), spool=self._spool())
             branch = target.revision or tools.target.traits.default_branch
             try:
                 with writer_lock(
@@ -288,8 +341,35 @@ class App:
 
     @contextmanager
     def _recorded(self, job: Job) -> Iterator[Callable[[RunReport], RunReport]]:
-        """Note the run in the ledger, its end too, whatever the end is."""
+        """Note the run where others see it, its end too, whatever the end is."""
         self._announce(job)
+        # In this order: a run that the ledger knows and that is not in control looks dead.
+        with self._controlled(job), self._in_ledger(job) as keep:
+            yield keep
+
+    @contextmanager
+    def _controlled(self, job: Job) -> Iterator[None]:
+        """Let another terminal pause, resume and stop the run, where the disk allows that."""
+
+        def tell(want: Want) -> None:
+            if want is Want.CANCEL:
+                self._observe(Note("warning", T("stopping, as 'hubferry runs cancel' asked for")))
+            else:
+                self._observe(Paused(job.run_id, is_over=want is Want.RESUME))
+
+        with ExitStack() as stack:
+            control = controlled(
+                self.settings.runs_folder, job.run_id, self._gate, self.cancel, tell
+            )
+            try:
+                stack.enter_context(control)
+            except LocalError as error:
+                text = T("other terminals cannot pause or stop this run: {cause}", cause=error)
+                self._observe(Note("warning", text))
+            yield
+
+    @contextmanager
+    def _in_ledger(self, job: Job) -> Iterator[Callable[[RunReport], RunReport]]:
         ledger = self._ledger()
         ledger.start_run(job.run_id, job.command, str(job.source), str(job.target))
 
@@ -318,6 +398,8 @@ class App:
             cancel=self.cancel,
             patience=self._patience,
             observe=self._observe,
+            read_throttle=self._read_throttle,
+            sent_throttle=self._sent_throttle,
         )
 
     def _patience(self, side: Side, attempts: int = ATTEMPTS) -> Patience:
@@ -332,6 +414,18 @@ class App:
         if self._opened_ledger is None:
             self._opened_ledger = Ledger(self.settings.ledger_file)
         return self._opened_ledger
+
+    def _spool(self) -> Spool | None:
+        """The spool, swept once; None if no payload may touch the disk."""
+        settings = self.settings
+        if settings.spool_mode is SpoolMode.OFF:
+            return None
+        if self._opened_spool is None:
+            self._opened_spool = Spool(
+                SpoolPolicy(settings.spool_mode, settings.spool_folder, settings.spool_limit_bytes)
+            )
+            self._opened_spool.sweep()
+        return self._opened_spool
 
     def _of(self, scheme: str) -> HubSettings:
         return self.settings.hubs.get(scheme, HubSettings())

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.memory_world import MODEL
 
+from hubferry import transfer
 from hubferry.app import App, Settings, configure_logging, new_run_id
 from hubferry.control import CancelToken
 from hubferry.errors import ConflictError, ExitCode, LedgerError, Side, UsageError
 from hubferry.events import Event, RunStarted, Waiting
-from hubferry.model import Address, RepoId
+from hubferry.guards import Confirm
+from hubferry.model import Address, RepoId, Sha256
+from hubferry.outcome import RunReport
 from hubferry.plan import Policy
+from hubferry.spool import Spool, SpoolMode, SpoolPolicy
+from hubferry.survey import Tools
 
 PLAIN = Policy()
 
@@ -239,3 +246,37 @@ def test_log_files_are_redacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         root.setLevel(level)
     assert "DEBUG anything" in path.read_text()
     assert "hf_abcdef" not in path.read_text()
+
+
+def test_only_what_writes_has_a_spool_and_only_where_it_may(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Spool | None] = []
+    copy_repo = transfer.copy_repo
+
+    def spy(job: transfer.Job, tools: Tools, confirm: Confirm) -> RunReport:
+        seen.append(tools.spool)
+        return copy_repo(job, tools, confirm)
+
+    monkeypatch.setattr("hubferry.app.copy_repo", spy)
+    folder = bench.folder / "spool"
+    settings = Settings(state_dir=bench.folder / "state", spool_dir=folder, spool_limit_bytes=7)
+    old = Spool(SpoolPolicy(SpoolMode.AUTO, folder))
+    file = old.open(Sha256("a" * 64), 100)
+    assert file is not None
+    file.close()
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    with App(settings) as app:
+        app.plan(bench.source, bench.target, PLAIN)
+        assert old.has(Sha256("a" * 64)), "a plan touches nothing"
+        app.copy(bench.source, bench.target, PLAIN)
+        app.copy(bench.source, bench.target, PLAIN)
+    assert not old.has(Sha256("a" * 64)), "swept before the first copy"
+    with App(replace(settings, spool_mode=SpoolMode.OFF)) as app:
+        app.copy(bench.source, bench.target, PLAIN)
+    first, second, off = seen
+    assert first is second
+    assert first is not None
+    assert first.policy == SpoolPolicy(SpoolMode.AUTO, folder, 7)
+    assert off is None

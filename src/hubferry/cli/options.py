@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from hubferry.cli.localized import HUBS, OUTPUT, PATIENCE, TARGET, WHAT, Option
-from hubferry.cli.values import DURATION, LocalPath, WholeNumber
+from hubferry.cli.values import BANDWIDTH, DURATION, SIZE, LocalPath, WholeNumber
 from hubferry.text import T, Text
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -160,6 +160,17 @@ patience = stack(
         section=PATIENCE,
     ),
     option(
+        "--bwlimit",
+        type=BANDWIDTH,
+        metavar="LIMITS",
+        about=T(
+            "How many bytes a second may pass, as for rclone: 10M, upload:download as in 10M:off, "
+            "or a timetable as in '08:00,512k 19:00,10M 23:00,off'. Units are powers of 1024, a "
+            "bare number is KiB; one number holds for each side."
+        ),
+        section=PATIENCE,
+    ),
+    option(
         "--wait-on-limit",
         type=DURATION,
         default="6h",
@@ -175,6 +186,38 @@ patience = stack(
         show_default=True,
         metavar="DURATION",
         about=T("How long to wait for another copy to the same target."),
+        section=PATIENCE,
+    ),
+)
+
+spooling = stack(
+    option(
+        "--spool",
+        type=click.Choice(["auto", "off", "always"]),
+        default="auto",
+        show_default=True,
+        about=T(
+            "Keep what was read on disk until the target has it, so that a broken upload reads "
+            "nothing twice: auto from a file's first failure on, always from its first byte, "
+            "off never."
+        ),
+        section=PATIENCE,
+    ),
+    option(
+        "--spool-dir",
+        type=LocalPath(file_okay=False, path_type=Path),
+        metavar="FOLDER",
+        about=T("Where these bytes are kept; by default in the user's cache folder."),
+        section=PATIENCE,
+    ),
+    option(
+        "--spool-limit",
+        type=SIZE,
+        metavar="SIZE",
+        about=T(
+            "How much the spool may hold in all, such as 512M, 50G, 1.5T. By default what the "
+            "disk has, but for 5 GB or a tenth of it."
+        ),
         section=PATIENCE,
     ),
 )

@@ -32,17 +32,23 @@ _STRENGTH = {
 def settings_of(options: Options) -> Settings:
     """The app's settings; options a command does not have keep the app's defaults."""
     from hubferry.app import Settings
+    from hubferry.spool import SpoolMode
 
     given: dict[str, Any] = {"hubs": {hub: _hub_settings(hub, options) for hub in HUBS}}
     for field, name in (
         ("workers", "workers"),
+        ("bwlimit", "bwlimit"),
         ("wait_on_limit_seconds", "wait_on_limit"),
         ("wait_lock_seconds", "wait_lock"),
         ("ledger_path", "ledger"),
         ("state_dir", "state_dir"),
+        ("spool_dir", "spool_dir"),
+        ("spool_limit_bytes", "spool_limit"),
     ):
         if options.get(name) is not None:
             given[field] = options[name]
+    if options.get("spool") is not None:
+        given["spool_mode"] = SpoolMode(options["spool"])
     return Settings(**given)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from fractions import Fraction
 from typing import Any
 
 import click
 
+from hubferry.errors import UsageError
 from hubferry.i18n import tr
 from hubferry.text import T
+from hubferry.throttle import Timetable, parse_bwlimit
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _FACTORS = (3600, 60, 1)
@@ -49,6 +52,68 @@ class Duration(click.ParamType[float]):
 
 
 DURATION = Duration()
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgtp])(i?b)?|b)?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``50G``, ``1.5T``, ``512 MiB``, ``20GB`` or a bare number of bytes.
+
+    A letter alone means powers of 1024, as in rclone, and so does ``GiB``; ``GB`` means powers
+    of 1000.
+
+    Raises:
+        ValueError: anything else.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise ValueError("no size")
+    number, unit, ending = found.groups()
+    base = 1000 if (ending or "").lower() == "b" else 1024
+    power = "kmgtp".index(unit.lower()) + 1 if unit else 0
+    # Not as float: sizes beyond its range would not be refused but fail.
+    return int(Fraction(number) * base**power)
+
+
+class Size(click.ParamType[int]):
+    """A size in bytes."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The bytes; numbers (from the configuration file) are bytes already."""
+        try:
+            if isinstance(value, bool):
+                raise ValueError("no size")
+            return parse_size(str(value))
+        except ValueError:
+            self.fail(tr(T("{value} is no size such as 512M, 50G, 1.5T", value=value)), param, ctx)
+
+
+SIZE = Size()
+
+
+class BandwidthLimit(click.ParamType[Timetable]):
+    """A bandwidth limit in rclone's syntax."""
+
+    name = "limits"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Timetable:
+        """The timetable."""
+        if isinstance(value, Timetable):
+            return value
+        try:
+            return parse_bwlimit(str(value))
+        except UsageError as error:
+            self.fail(tr(error.message), param, ctx)
+
+
+BANDWIDTH = BandwidthLimit()
 
 
 class WholeNumber(click.IntRange):

@@ -28,6 +28,7 @@ from hubferry.text import T
 @opt.revisions
 @opt.dry_run_option
 @opt.writing
+@opt.spooling
 @opt.common
 @click.pass_context
 def copy(ctx: click.Context, /, **options: Any) -> int:

@@ -31,6 +31,7 @@ from hubferry.text import T
 @opt.writing
 @opt.mirroring
 @opt.yes_option
+@opt.spooling
 @opt.common
 @click.pass_context
 def mirror(ctx: click.Context, /, **options: Any) -> int:

@@ -71,6 +71,7 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
 @click.argument("file", type=LocalPath(exists=True, dir_okay=False, path_type=Path))
 @opt.flag("--force", about=T("Go on although source or target changed."), section=TARGET)
 @opt.yes_option
+@opt.spooling
 @opt.common
 @click.pass_context
 def apply(ctx: click.Context, /, **options: Any) -> int:
