@@ -42,10 +42,18 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._listeners: list[Callable[[], None]] = []
 
     def cancel(self) -> None:
         """Ask everything to stop."""
-        self._event.set()
+        if not self._event.is_set():
+            self._event.set()
+            for listener in self._listeners:
+                listener()
+
+    def on_cancel(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when someone asks to stop, in the thread that asks; must be quick."""
+        self._listeners.append(listener)
 
     @property
     def is_cancelled(self) -> bool:
@@ -163,6 +171,18 @@ class Patience:
         # A hub that says "again at once" forever must not be asked in a tight loop.
         # (In this order a NaN out of a header loses.)
         seconds = max(self._backoff(self._limits), seconds)
+        self.wait_out(seconds, error)
+
+    def wait_out(self, seconds: float, error: RateLimitedError) -> None:
+        """Pause until a limit lets requests through again; paid from the run's wait budget.
+
+        Also for a limit that was seen coming, so that nothing was refused yet.
+
+        Raises:
+            RateLimitedError: ``error``, final: the budget does not allow the wait.
+            CancelledError: someone asked to stop.
+        """
+        self.cancel.check()
         if not self._waits.take(seconds):
             error.hint = T(
                 "the waiting allowed by --wait-on-limit is used up; run the same command later"
