@@ -123,7 +123,7 @@ def test_a_renamed_repository_is_found_by_its_old_name(lab: Lab, run_python: Run
 
 def test_faults_strike_git_like_everything_else(lab: Lab, run_python: RunPython) -> None:
     lab.hf.repos.create("model", NAME, files=FILES)
-    lab.faults.add(Fault("hf.git", "reset", match="git-upload-pack$", times=None))
+    lab.faults.add(Fault("hf.git", "reset", match="/git-upload-pack$", times=None))
     assert run_python(CLONE, f"{lab.hf.endpoint}/{NAME}").returncode != 0
     assert lab.counters.snapshot()["endpoints"]["hf.git"]["faults"]["reset"] >= 1
 

@@ -24,7 +24,7 @@ from hubferry.lab.content import FileContent, MissingBytesError, lfs_pointer
 from hubferry.lab.counters import basic_password
 from hubferry.lab.hf_access import Access, Refusal
 from hubferry.lab.repos import Commit, Repo, TreeFile
-from hubferry.lab.wire import bearer_token, read_bytes, stream_content
+from hubferry.lab.wire import bearer_token, stream_content
 
 if TYPE_CHECKING:
     from hubferry.lab.server import Lab
@@ -56,8 +56,14 @@ class GitHttp:
         return await self._serve(request, "info/refs", b"")
 
     async def upload_pack(self, request: web.Request) -> web.StreamResponse:
-        """One command of a fetch; the answer to ``fetch`` is a pack."""
-        return await self._serve(request, "git-upload-pack", await read_bytes(request))
+        """One command of a fetch; the answer to ``fetch`` is a pack.
+
+        Faults strike the answer only: what is asked is small, and spent on it they would
+        never reach the pack.
+        """
+        body = await request.read()
+        self._lab.counters.moved("hf.git", bytes_in=len(body))
+        return await self._serve(request, "git-upload-pack", body)
 
     async def _serve(self, request: web.Request, place: str, body: bytes) -> web.StreamResponse:
         if self._git is None:
