@@ -96,6 +96,14 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """Someone paused the run, or let it go on again (``is_over``)."""
+
+    run_id: str
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """One commit is at the target."""
 
@@ -131,6 +139,7 @@ Event = (
     | FileProgress
     | FileFinished
     | Waiting
+    | Paused
     | Committed
     | Verified
     | Note

@@ -227,3 +227,11 @@ def test_nothing_is_tried_after_cancel() -> None:
         no_pauses(cancel).wait_after(UnavailableError("no"))
     with pytest.raises(CancelledError):
         cancel.sleep(0)
+
+
+def test_who_listens_hears_of_a_stop_once() -> None:
+    cancel, heard = CancelToken(), []
+    cancel.on_cancel(lambda: heard.append(cancel.is_cancelled))
+    cancel.cancel()
+    cancel.cancel()
+    assert heard == [True]

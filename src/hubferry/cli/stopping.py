@@ -32,6 +32,8 @@ _SHOW_CURSOR = "\x1b[?25h"
 class Stopper:
     """While entered, the first signal sets ``cancel``; a second, or the grace's end, leaves.
 
+    Whoever else sets ``cancel`` gives the same grace: another terminal may ask to stop, too.
+
     ``last_words`` is called before a forced end, when nothing else can be said any more.
     """
 
@@ -40,6 +42,8 @@ class Stopper:
         self._last_words = last_words
         self._previous: dict[int, Any] = {}
         self._is_prompting = False
+        self._has_signal = False
+        self._is_over = False
         self._leaving = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -53,9 +57,11 @@ class Stopper:
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, self._handle)
         threading.Thread(target=self._watch, name="stopper", daemon=True).start()
+        self._cancel.on_cancel(self._heard_of_stop)
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._is_over = True
         if not self._previous:
             return
         for number, handler in self._previous.items():
@@ -87,13 +93,23 @@ class Stopper:
                     self._stop()
 
     def _stop(self) -> None:
+        self._has_signal = True
         self._cancel.cancel()
         say_at_once(tr(T("Stopping; press Ctrl-C again to stop at once.")))
+        self._give_grace()
+
+    def _heard_of_stop(self) -> None:
+        if not self._has_signal:
+            self._give_grace()
+
+    def _give_grace(self) -> None:
         threading.Thread(target=self._leave_later, name="stopper-grace", daemon=True).start()
 
     def _leave_later(self) -> None:
         time.sleep(GRACE_SECONDS)
-        self._leave()
+        # Without a signal, a command that has ended in time leaves a process that may go on.
+        if self._has_signal or not self._is_over:
+            self._leave()
 
     def _leave(self) -> None:
         with self._leaving:

@@ -18,6 +18,7 @@ from hubferry.events import (
     FileFinished,
     FileProgress,
     FileStarted,
+    Paused,
     Planned,
     RunStarted,
     StepStarted,
@@ -104,6 +105,8 @@ class Board:
     finished_bytes: int = 0
     failed_files: int = 0
     commits: int = 0
+    paused_run: str = ""
+    """The id of the run while it is paused."""
     active: dict[str, ActiveFile] = field(default_factory=dict)
     _waits: dict[tuple[Side, str], Wait] = field(default_factory=dict)
 
@@ -129,6 +132,8 @@ class Board:
                 self._finish(event)
             case Waiting() if event.until_unix > 0:
                 self._wait(event)
+            case Paused():
+                self.paused_run = "" if event.is_over else event.run_id
             case Committed():
                 self.commits += 1
             case _:

@@ -13,6 +13,7 @@ from hubferry.events import (
     FileFinished,
     Listed,
     Note,
+    Paused,
     Planned,
     RunStarted,
     StepStarted,
@@ -74,6 +75,8 @@ class LineProgress(Progress):
                 return self._file(event)
             case Waiting():
                 return self._waiting(event)
+            case Paused():
+                return [T("going on") if event.is_over else phrases.paused(event.run_id)]
             case Committed():
                 text = T("commit {number}: {count} files", number=event.number, count=event.files)
                 return [*self._rest(), text]

@@ -30,6 +30,11 @@ def step(name: str) -> str:
     return tr(_STEPS.get(name, Text(name)))
 
 
+def paused(run_id: str) -> Text:
+    """That somebody paused the run, and how to end that."""
+    return T("paused; 'hubferry runs resume {run_id}' lets it go on", run_id=run_id)
+
+
 def wait(pause: Wait) -> str:
     """Who waits for what, and until when."""
     is_short = pause.until_unix - time.time() < _LONG_WAIT_SECONDS

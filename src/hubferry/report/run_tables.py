@@ -13,6 +13,20 @@ from hubferry.report import words
 from hubferry.report.tables import facts, print_grid, say
 from hubferry.text import T, Text
 
+_STATES = {
+    "running": T("running"),
+    "paused": T("paused"),
+    "stopping": T("stopping"),
+    "finished": T("finished"),
+    "dead": T("dead"),
+}
+_ENDED = T("run {run_id} has ended")
+_ANSWERS = {
+    "running": T("run {run_id} goes on"),
+    "paused": T("run {run_id} is paused; 'hubferry runs resume {run_id}' lets it go on"),
+    "stopping": T("run {run_id} stops; the same command again goes on where it stopped"),
+}
+
 
 def kept_report(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a row keeps of its run's report; None while it runs."""
@@ -25,7 +39,7 @@ def print_runs(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         say(console, tr(T("no runs yet")))
         return
-    headers = (T("run"), T("started"), T("command"), T("source"), T("target"), T("exit code"))
+    headers = (T("run"), T("started"), T("command"), T("source"), T("target"), T("state"))
     cells = [
         (
             row["run_id"],
@@ -33,15 +47,23 @@ def print_runs(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
             row["command"],
             words.clean(row["source"]),
             words.clean(row["target"]),
-            _exit_code(row),
+            _state_and_code(row),
         )
         for row in rows
     ]
-    print_grid(console, headers, cells, right=(5,))
+    print_grid(console, headers, cells, whole=(0, 5))
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    return tr(_STATES[row["state"]])
+
+
+def _state_and_code(row: Mapping[str, Any]) -> str:
+    code = row["exit_code"]
+    return _state(row) if code is None else f"{_state(row)}: {code}"
 
 
 def _exit_code(row: Mapping[str, Any]) -> str:
-    # No end: it still runs, or it was killed.
     return "-" if row["exit_code"] is None else str(row["exit_code"])
 
 
@@ -55,6 +77,7 @@ def print_run_row(console: Console, row: Mapping[str, Any]) -> None:
         (T("target"), row["target"]),
         (T("started"), words.moment(row["started_at"])),
         (T("ended"), _end(row)),
+        (T("state"), _state(row)),
         (T("exit code"), _exit_code(row)),
         *_kept_facts(kept),
     )
@@ -71,9 +94,15 @@ def print_run_row(console: Console, row: Mapping[str, Any]) -> None:
         print_grid(console, (T("path"), T("error")), cells)
 
 
+def print_control(console: Console, row: Mapping[str, Any]) -> None:
+    """What a run that was asked for something does now."""
+    answer = _ANSWERS.get(row["state"], _ENDED)
+    say(console, tr(Text(answer.template, {"run_id": row["run_id"]})))
+
+
 def _end(row: Mapping[str, Any]) -> str:
     if row["ended_at"] is None:
-        return tr(T("not ended: it still runs, or was killed"))
+        return "-"
     return words.moment(row["ended_at"])
 
 

@@ -174,7 +174,10 @@ class AuthShape:
 
 @dataclass(frozen=True)
 class RunItem:
-    """A row of the ledger; ``report`` is the run's own report."""
+    """A row of the ledger; ``report`` is the run's own report.
+
+    ``state`` is what the run is at now; ``dead``: its process went without a word.
+    """
 
     run_id: str
     command: str
@@ -183,13 +186,14 @@ class RunItem:
     started_at: str
     ended_at: str | None
     exit_code: int | None
+    state: Literal["running", "paused", "stopping", "finished", "dead"]
     report: dict[str, Any] | None = None
     facts: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
 class RunsShape:
-    """What ``runs list`` and ``runs show`` print; ``runs`` is newest first."""
+    """What the ``runs`` commands print; ``runs`` is newest first, or the one run that was named."""
 
     command: str
     runs: list[RunItem]

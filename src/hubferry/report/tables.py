@@ -69,9 +69,15 @@ def facts(rows: Iterable[tuple[Text, str]]) -> Table:
 
 
 def grid(
-    headers: Sequence[Text], rows: Sequence[Sequence[str]], right: Sequence[int] = ()
+    headers: Sequence[Text],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    whole: Sequence[int] = (),
 ) -> Table:
-    """A table of at most ``MAX_ROWS`` rows; ``right``: columns of figures."""
+    """A table of at most ``MAX_ROWS`` rows.
+
+    ``right``: columns of figures; ``whole``: columns to copy from, which are not folded either.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, header in enumerate(headers):
         is_figure = number in right
@@ -79,7 +85,7 @@ def grid(
             RichText(tr(header)),
             justify="right" if is_figure else "left",
             overflow="fold",
-            no_wrap=is_figure,
+            no_wrap=is_figure or number in whole,
         )
     for row in rows[:MAX_ROWS]:
         table.add_row(*(RichText(cell) for cell in row))
@@ -91,9 +97,10 @@ def print_grid(
     headers: Sequence[Text],
     rows: Sequence[Sequence[str]],
     right: Sequence[int] = (),
+    whole: Sequence[int] = (),
 ) -> None:
     """The table and, past ``MAX_ROWS``, how many rows are not shown."""
-    console.print(grid(headers, rows, right))
+    console.print(grid(headers, rows, right, whole))
     if len(rows) > MAX_ROWS:
         more = tr(T("… and {count} more (all of them with --json)", count=len(rows) - MAX_ROWS))
         console.print(RichText(more))

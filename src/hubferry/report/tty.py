@@ -50,7 +50,7 @@ _LAYOUTS = (
 
 
 class BarProgress(Progress):
-    """A live region of at most ``workers`` + 4 lines; what must stay is printed above it."""
+    """A live region of at most ``workers`` + 5 lines; what must stay is printed above it."""
 
     def __init__(
         self, console: Console, workers: int, clock: Callable[[], float] = time.monotonic
@@ -128,6 +128,9 @@ class BarProgress(Progress):
         for row in rows:
             table.add_row(row["path"], *(row[name] for name in columns))
         yield table
+        if board.paused_run:
+            line = tr(phrases.paused(board.paused_run))
+            yield RichText(line, style="bold yellow", overflow="ellipsis", no_wrap=True)
         for pause in board.waits[:2]:
             yield RichText(phrases.wait(pause), style="yellow", overflow="ellipsis", no_wrap=True)
 

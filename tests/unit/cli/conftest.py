@@ -141,6 +141,10 @@ class FakeApp:
         self._note("run", run_id)
         return next((row for row in self.rows if row["run_id"] == run_id), None)
 
+    def control_run(self, run_id: str, want: str) -> dict[str, Any] | None:
+        self._note("control_run", run_id, want)
+        return next((row for row in self.rows if row["run_id"] == run_id), None)
+
     def close(self) -> None:
         self.is_closed = True
 

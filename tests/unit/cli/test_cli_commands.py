@@ -16,12 +16,14 @@ from hubferry.errors import (
     NotFoundError,
     RateLimitedError,
     Side,
+    UsageError,
 )
 from hubferry.model import Visibility
 from hubferry.outcome import Advice, ErrorRecord
 from hubferry.plan import Action, OnConflict, PlanEntry
 from hubferry.report.json_schema import SHAPES
 from hubferry.text import T
+from hubferry.throttle import UNLIMITED, parse_bwlimit
 
 ROW = {
     "run_id": "run-1",
@@ -31,6 +33,7 @@ ROW = {
     "started_at": "2026-01-02T03:04:05.678+00:00",
     "ended_at": None,
     "exit_code": None,
+    "state": "running",
     "report": '{"commits": 1}',
 }
 
@@ -188,8 +191,85 @@ def test_runs_are_listed_and_shown(cli: Cli) -> None:
     assert is_valid(cli, "runs")
     assert cli.json["runs"][0]["report"] == {"commits": 1}
     assert cli("runs", "show", "run-1") == 0
-    assert "not ended" in cli.out
+    assert "running" in cli.out
     assert cli("runs", "show", "other") == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        (ROW, "running"),
+        (ROW | {"state": "paused"}, "paused"),
+        (ROW | {"state": "dead"}, "dead"),
+        (ROW | {"state": "finished", "exit_code": 130}, "finished: 130"),
+    ],
+)
+def test_runs_are_listed_with_what_they_are_at(
+    cli: Cli, row: dict[str, object], shown: str
+) -> None:
+    cli.script["rows"] = [row]
+    assert cli("runs", "list") == 0
+    assert shown in cli.out
+    assert cli("runs", "list", "--json") == 0
+    assert is_valid(cli, "runs")
+    assert cli.json["runs"][0]["state"] == row["state"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "said"),
+    [
+        ("pause", "paused", "run run-1 is paused; 'hubferry runs resume run-1' lets it go on"),
+        ("resume", "running", "run run-1 goes on"),
+        ("cancel", "stopping", "run run-1 stops; the same command again"),
+        ("cancel", "finished", "run run-1 has ended"),
+    ],
+)
+def test_a_run_is_controlled_by_its_id(cli: Cli, verb: str, state: str, said: str) -> None:
+    cli.script["rows"] = [ROW | {"state": state, "facts": [{"kind": "sent"}]}]
+    assert cli("runs", verb, "run-1") == 0
+    assert cli.call == ("control_run", ("run-1", verb), {})
+    assert said in cli.out
+    assert cli("runs", verb, "run-1", "--json") == 0
+    assert is_valid(cli, "runs")
+    (run,) = cli.json["runs"]
+    assert (cli.json["command"], run["state"]) == (f"runs {verb}", state)
+    assert run["facts"] is None, "that is for `runs show`"
+    assert cli("runs", verb, "other") == 2
+    assert "no run is called other" in cli.err
+    assert "hubferry runs list" in cli.err
+
+
+def test_a_run_that_cannot_be_controlled_is_told_as_json_too(cli: Cli) -> None:
+    cli.script["raises"] = UsageError(T("run {run_id} has ended", run_id="run-1"))
+    assert cli("runs", "pause", "run-1", "--json") == 2
+    assert is_valid(cli, "report")
+    assert cli.json["errors"][0]["message"] == "run run-1 has ended"
+
+
+def test_a_bandwidth_limit_reaches_the_app(cli: Cli) -> None:
+    assert cli("copy", "a/b", "c/d") == 0
+    assert cli.app is not None
+    assert cli.app.settings.bwlimit is UNLIMITED
+    assert cli("copy", "a/b", "c/d", "--bwlimit", "10M:off") == 0
+    assert cli.app.settings.bwlimit == parse_bwlimit("10M:off")
+
+
+def test_a_bandwidth_limit_may_come_from_the_configuration_file(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "hubferry.toml"
+    file.write_text("bwlimit = 512\n")
+    monkeypatch.setenv("HUBFERRY_CONFIG", str(file))
+    assert cli("copy", "a/b", "c/d") == 0
+    assert cli.app is not None
+    assert cli.app.settings.bwlimit == parse_bwlimit("512")
+
+
+def test_a_wrong_bandwidth_limit_is_refused_before_anything_is_done(cli: Cli) -> None:
+    assert cli("copy", "a/b", "c/d", "--bwlimit", "fast") == 2
+    assert cli.app is None
+    assert "--bwlimit" in cli.err
+    assert "10M:1M" in cli.err
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ sys.argv = ["hubferry", "copy", "a/b", "c/d", "--json"]
 """
 
 
-def start(mode: str, tmp_path: Path) -> subprocess.Popen[str]:
-    body = PROGRAM.replace("sys.argv[1]", repr(mode)) + "main.main()\n"
+def start(mode: str, tmp_path: Path, program: str = PROGRAM) -> subprocess.Popen[str]:
+    body = program.replace("sys.argv[1]", repr(mode)) + "main.main()\n"
     process = subprocess.Popen(
         [sys.executable, "-c", body],
         stdout=subprocess.PIPE,
@@ -60,6 +60,21 @@ def test_a_signal_ends_within_two_seconds_with_130(
         assert time.monotonic() - began < 2.0
         assert process.returncode == 130
     assert "Stopping" in err
+    assert json.loads(out)["errors"][0]["error"] == "cancelled"
+
+
+@pytest.mark.parametrize("mode", ["polite", "stuck"])
+def test_a_stop_from_elsewhere_gets_the_same_grace(mode: str, tmp_path: Path) -> None:
+    # The run of another terminal's `runs cancel` sets the token from a thread of its own.
+    body = PROGRAM.replace(
+        'print("ready"', 'import threading; threading.Timer(0.1, self.cancel.cancel).start()\n'
+        '        print("ready"'
+    )  # fmt: skip
+    with start(mode, tmp_path, body) as process:
+        began = time.monotonic()
+        out, _ = process.communicate(timeout=10)
+        assert time.monotonic() - began < 2.5
+        assert process.returncode == 130
     assert json.loads(out)["errors"][0]["error"] == "cancelled"
 
 

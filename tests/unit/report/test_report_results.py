@@ -89,6 +89,7 @@ def test_a_run_of_the_past_tells_its_figures_and_errors() -> None:
         "started_at": "2026-01-02T03:04:05.678+00:00",
         "ended_at": "2026-01-02T03:04:09.000+00:00",
         "exit_code": 3,
+        "state": "finished",
         "report": '{"files": {"total": 2, "sent": 1, "reused": 0, "failed": 1},'
         ' "bytes": {"sent": 5}, "commits": 1, "errors": [{"path": "x.bin", "message": "too big"}]}',
     }
