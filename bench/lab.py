@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from hubferry.lab.faults import ShapeRule
+from bench.measure import cpu_seconds
+from hubferry.lab.faults import Fault, ShapeRule
 
-SOURCE = "source-org/model"
 TARGET_OWNER = "your-org"
 
-_MAX_SECONDS = 1800
+_MAX_SECONDS = 3600
 # Request quotas would decide the small-file runs; what is measured here is speed.
 _NO_QUOTA = "100000000"
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_SOURCE_DATA = ("hf.cdn", "hf.raw", "hf.git", "xet.xorb")
 
 
 @dataclass(frozen=True)
@@ -35,17 +33,20 @@ class Traffic:
     target_bytes: int
     commits: int
     commits_refused: int
+    connections: int
+    """Most connections at once to the source's data origins."""
+    faults: int
+    """How often a fault struck."""
 
 
 class LabProcess:
-    """``python -m hubferry.lab`` that keeps digests of uploads only; a ``with`` block."""
+    """``python -m hubferry.lab``; a ``with`` block."""
 
-    def __init__(self, *, commits_per_minute: int = 0) -> None:
-        """``commits_per_minute`` of 0 sets no limit."""
-        options = ["--discard", "--commits-per-minute", str(commits_per_minute)]
-        options += ["--api-quota", _NO_QUOTA, "--resolvers-quota", _NO_QUOTA]
+    def __init__(self, *options: str) -> None:
+        """Start one without request quotas, with these options of its command line."""
         command = [sys.executable, "-m", "hubferry.lab", "--max-seconds", str(_MAX_SECONDS)]
-        self._process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+        command += ["--api-quota", _NO_QUOTA, "--resolvers-quota", _NO_QUOTA, *options]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -71,12 +72,12 @@ class LabProcess:
         if self._process.stdout:
             self._process.stdout.close()
 
-    def seed(self, files: Mapping[str, int]) -> None:
-        """Make the source repository of synthetic files: path -> size in bytes."""
-        seeds = {path: {"size": size, "seed": path} for path, size in files.items()}
-        self._ask("POST", "/seed", {"hub": "hf", "id": SOURCE, "license": "mit", "files": seeds})
+    def seed(self, repo: str, files: Mapping[str, Mapping[str, Any]], *, xet: bool) -> None:
+        """Make a source repository; how a file is given: ``hubferry.lab.control.seed_repo``."""
+        card = {"hub": "hf", "id": repo, "license": "mit", "xet": xet}
+        self._ask("POST", "/seed", {**card, "files": files})
         # The lab computes Xet ids when they are first shown: not while a clock runs.
-        listing = f"{self.hf_endpoint}/api/models/{SOURCE}/tree/main?recursive=true"
+        listing = f"{self.hf_endpoint}/api/models/{repo}/tree/main?recursive=true"
         with urllib.request.urlopen(listing, timeout=600) as answer:
             answer.read()
 
@@ -85,6 +86,12 @@ class LabProcess:
         self._ask("DELETE", "/shape")
         for rule in rules:
             self._ask("POST", "/shape", asdict(rule))
+
+    def fail(self, faults: Sequence[Fault]) -> None:
+        """Switch these faults on, and no others."""
+        self._ask("DELETE", "/faults")
+        for fault in faults:
+            self._ask("POST", "/faults", fault.to_json())
 
     def reset_counters(self) -> None:
         """Count from nothing."""
@@ -95,43 +102,52 @@ class LabProcess:
         counters = self._ask("GET", "/counters")
         endpoints: dict[str, dict[str, int]] = counters["endpoints"]
         commits = counters["commits"].get("ms", {})
+        open_now = counters["connections"]
+        data_origins = [open_now[name] for name in ("hf.cdn", "xet.xorbs") if name in open_now]
         return Traffic(
             _sum(endpoints, "requests", "hf.", "xet."),
             _sum(endpoints, "requests", "ms."),
-            _sum(endpoints, "bytes_out", "hf.cdn", "hf.raw", "xet.xorb"),
+            _sum(endpoints, "bytes_out", *_SOURCE_DATA),
             _sum(endpoints, "bytes_in", "ms.put"),
             commits.get("made", 0),
             commits.get("refused", 0),
+            sum(origin["max_at_once"] for origin in data_origins),
+            sum(fault["struck"] for fault in self._ask("GET", "/faults")),
         )
 
-    def differences(self, target: str) -> list[str]:
-        """Paths of the source that the target does not hold with the digest that was stored."""
-        source, found = self._tree("hf", SOURCE), self._tree("ms", target)
-        return [path for path, file in source.items() if not _is_held(file, found.get(path))]
+    def target_bytes(self) -> int:
+        """How much of large files has reached the target since the last reset."""
+        return _sum(self._ask("GET", "/counters")["endpoints"], "bytes_in", "ms.put")
 
-    def forget(self, target: str) -> None:
-        """Remove a target repository and its blobs, so that the next run has to send them."""
-        for file in self._tree("ms", target).values():
-            if file["is_lfs"]:
-                self._ask("DELETE", "/blobs", hub="ms", sha256=file["sha256"])
-        self._delete_repo(target)
+    def source_bytes(self) -> int:
+        """How much of files has left the source since the last reset."""
+        return _sum(self._ask("GET", "/counters")["endpoints"], "bytes_out", *_SOURCE_DATA)
 
-    def cpu_seconds(self) -> float:
-        """User and system time the lab has used so far."""
-        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
-        fields = stat.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
-
-    def _tree(self, hub: str, repo: str) -> dict[str, dict[str, Any]]:
+    def tree(self, hub: str, repo: str) -> dict[str, dict[str, Any]]:
+        """Path -> ``size``, ``sha256``, ``is_lfs``, ``is_stored``; empty without a repository."""
         known = {item["id"] for item in self._ask("GET", "/repos")[hub]}
         if repo not in known:
             return {}
         tree: dict[str, dict[str, Any]] = self._ask("GET", "/repos", hub=hub, id=repo)["tree"]
         return tree
 
+    def forget(self, source: str, target: str) -> None:
+        """Remove a target repository and its blobs, so that the next run has to send them.
+
+        Those of the source too: a run that was stopped may have sent what it never committed.
+        """
+        copied = self.tree("ms", target)
+        for file in (*self.tree("hf", source).values(), *copied.values()):
+            if file["is_lfs"]:
+                self._ask("DELETE", "/blobs", hub="ms", sha256=file["sha256"])
+        if copied:
+            self._delete_repo(target)
+
+    def cpu_seconds(self) -> float:
+        """User and system time the lab has used so far."""
+        return cpu_seconds(self._process.pid)
+
     def _delete_repo(self, target: str) -> None:
-        if not self._tree("ms", target):
-            return
         headers = {"Authorization": f"Bearer {self.ms_token}"}
         url = f"{self.ms_endpoint}/api/v1/models/{target}"
         request = urllib.request.Request(url, headers=headers, method="DELETE")
@@ -148,9 +164,3 @@ class LabProcess:
 
 def _sum(endpoints: Mapping[str, Mapping[str, int]], field: str, *prefixes: str) -> int:
     return sum(seen[field] for name, seen in endpoints.items() if name.startswith(prefixes))
-
-
-def _is_held(source: Mapping[str, Any], target: Mapping[str, Any] | None) -> bool:
-    if target is None or not target["is_stored"]:
-        return False
-    return (source["sha256"], source["size"]) == (target["sha256"], target["size"])

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-_WATCH_EVERY_SECONDS = 0.02
 _DISK_BLOCK_BYTES = 512
 """The unit of ru_oublock, whatever the file system's own. Source: getrusage(2)."""
 
@@ -45,14 +44,22 @@ class Command:
     folder: Path
 
 
+@dataclass(frozen=True)
+class Watch:
+    """What is asked while a process runs; True kills it."""
+
+    ask: Callable[[], bool]
+    every_seconds: float
+
+
 def run_measured(
     command: Command,
     lab_cpu_seconds: Callable[[], float],
     *,
     stop_after_seconds: float,
-    stop_when: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
 ) -> Usage:
-    """Run to the end, or to SIGKILL after a time or on a condition (asked 50 times a second).
+    """Run to the end, or to SIGKILL after a time or when the watch says so.
 
     The whole process group is killed; it is one of our own.
     """
@@ -68,7 +75,7 @@ def run_measured(
             stderr=output,
             start_new_session=True,
         )
-        was_stopped = _wait(process.pid, started + stop_after_seconds, stop_when)
+        was_stopped = _wait(process.pid, started + stop_after_seconds, watch)
         _, status, used = os.wait4(process.pid, 0)
         wall = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -87,7 +94,19 @@ def run_measured(
     )
 
 
-def _wait(pid: int, deadline: float, stop_when: Callable[[], bool] | None) -> bool:
+def cpu_seconds(pid: int) -> float:
+    """Time a running process, and the children it has waited for, kept a core busy."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    # utime, stime, cutime, cstime. Source: proc(5).
+    return sum(int(field) for field in fields[11:15]) / _TICKS_PER_SECOND
+
+
+def children(pid: int) -> list[int]:
+    """Ids of a process's children."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _wait(pid: int, deadline: float, watch: Watch | None) -> bool:
     """Return when the process has ended (unreaped); True if it was killed for it."""
     watched = os.pidfd_open(pid)
     try:
@@ -95,10 +114,10 @@ def _wait(pid: int, deadline: float, stop_when: Callable[[], bool] | None) -> bo
         poll.register(watched, select.POLLIN)
         while True:
             left = deadline - time.monotonic()
-            pause = min(left, _WATCH_EVERY_SECONDS) if stop_when else left
+            pause = min(left, watch.every_seconds) if watch else left
             if poll.poll(max(0.0, pause) * 1000):
                 return False
-            if time.monotonic() >= deadline or (stop_when and stop_when()):
+            if time.monotonic() >= deadline or (watch and watch.ask()):
                 os.killpg(pid, signal.SIGKILL)
                 poll.poll()
                 return True

@@ -1,4 +1,4 @@
-"""Run the benchmark: ``python -m bench.run``, or ``make bench``."""
+"""Run the benchmark: ``python -m bench.run``, or ``make bench``. Linux."""
 
 from __future__ import annotations
 
@@ -8,46 +8,43 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.report import LEGEND, render, render_all
+from bench.report import LEGEND, Section, render_all
+from bench.results import Results
 from bench.rounds import Pace, run_scenario
-from bench.scenarios import Scenario, all_scenarios, warm_up
-from bench.tools import machine
+from bench.scenarios import all_scenarios, warm_up
+from bench.tools import HUBFERRY, check_installed, machine
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
-_REPEAT_SECONDS = 40.0
-"""For all repetitions of disturbed runs: the whole stays under 12 minutes."""
+_REPEAT_SECONDS = 180.0
+_ROUNDS = 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and report; 1 if a copy of ours did not end well."""
+    """Measure and report; 1 if a copy of ours did not end as it should, 2 if a tool is missing."""
     options = _parser().parse_args(argv)
+    try:
+        check_installed()
+    except RuntimeError as exc:
+        print(exc, file=sys.stderr)
+        return 2
     started = time.monotonic()
-    chosen = [
-        scenario
-        for scenario in all_scenarios(quick=options.quick)
-        if not options.scenario or scenario.name in options.scenario
-    ]
-    pace = Pace(options.rounds, options.long_run_seconds, _REPEAT_SECONDS)
-    run_scenario(warm_up(), Pace(1, 0, 0), _tell)
-    sections, is_good = [], True
-    for scenario in chosen:
-        section, went_well = _measure(scenario, pace)
-        sections.append(section)
-        is_good &= went_well
-    text = render_all(
-        sections, machine(), rounds=options.rounds, seconds=time.monotonic() - started
-    )
+    rounds = options.rounds or (1 if options.quick else _ROUNDS)
+    deadline = started + options.minutes * 60
+    pace = Pace(rounds, options.long_run_seconds, 0 if options.quick else _REPEAT_SECONDS, deadline)
+    run_scenario(warm_up(), Pace(1, 0, 0, deadline), _tell)
+    sections = []
+    for scenario in all_scenarios(quick=options.quick):
+        if not options.only or scenario.name in options.only:
+            results = Results(scenario.cases, run_scenario(scenario, pace, _tell))
+            sections.append(Section(scenario, results, scenario.judge(results)))
+    text = render_all(sections, machine(), rounds=rounds, seconds=time.monotonic() - started)
     print(text)
-    output = options.output or (RESULTS if not (options.quick or options.scenario) else None)
+    output = options.output or (RESULTS if not (options.quick or options.only) else None)
     if output:
         output.write_text(text)
-    return 0 if is_good else 1
-
-
-def _measure(scenario: Scenario, pace: Pace) -> tuple[str, bool]:
-    runs = run_scenario(scenario, pace, _tell)
-    return render(scenario, runs), all(r.is_good for r in runs if r.tool.name == "hubferry")
+    ours = [row for each in sections for row in each.results if row.case.tool.name == HUBFERRY.name]
+    return 0 if all(row.is_good for row in ours) else 1
 
 
 def _tell(line: str) -> None:
@@ -58,16 +55,23 @@ def _parser() -> argparse.ArgumentParser:
     names = [scenario.name for scenario in all_scenarios(quick=True)]
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__, epilog=LEGEND)
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work at all?")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default %(default)s")
+    parser.add_argument("--only", action="append", choices=names, help="may be repeated")
     parser.add_argument(
-        "--scenario", action="append", choices=names, help="only this one; may be repeated"
+        "--rounds", type=int, metavar="N", help=f"default {_ROUNDS}, or 1 with --quick"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=36.0,
+        metavar="MINUTES",
+        help="after this long the rest is measured once each (default %(default)g)",
     )
     parser.add_argument(
         "--long-run-seconds",
         type=float,
         default=12.0,
         metavar="SECONDS",
-        help="measure a tool once where a run takes longer (default %(default)g)",
+        help="measure others once where a run takes longer (default %(default)g)",
     )
     parser.add_argument(
         "--output",

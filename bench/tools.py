@@ -6,15 +6,18 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.lab import SOURCE, LabProcess
+from bench import nginx
 from bench.measure import Command
+from bench.world import World
 
 _HERE = Path(__file__).parent
 _BIN = Path(sys.executable).parent
+_PEER_BIN = Path(os.environ.get("HUBFERRY_BENCH_PEER", _HERE.parent / ".venv-peer")) / "bin"
+"""Where ``make bench`` installs the peer, with the dependencies it wants and no others."""
 _KEPT_VARIABLES = ("PATH", "LANG")
 
 
@@ -22,25 +25,38 @@ _KEPT_VARIABLES = ("PATH", "LANG")
 class Tool:
     """One way to copy.
 
-    ``label`` names its row; ``arguments`` may hold ``{source}``, ``{target}`` and ``{ms_token}``;
-    ``can_resume`` is True where a second run can find work done by the first.
+    ``label`` names its row; ``arguments`` may hold ``{source}``, ``{target}`` and ``{ms_token}``.
     """
 
     name: str
     label: str
     arguments: tuple[str, ...]
-    can_resume: bool = True
     variables: tuple[tuple[str, str], ...] = ()
 
-    def command(self, lab: LabProcess, target: str, home: Path) -> Command:
-        """The command that copies the lab's source repository to ``target``."""
-        words = {"source": SOURCE, "target": target, "ms_token": lab.ms_token}
+    def having(self, *options: str) -> Tool:
+        """The same with more options, under a label that shows them."""
+        return replace(
+            self,
+            label=" ".join((self.label, *options)),
+            arguments=(*self.arguments, *options),
+        )
+
+    def command(self, world: World, source: str, target: str, home: Path) -> Command:
+        """The command that copies ``source`` to ``target``."""
+        words = {"source": source, "target": target, "ms_token": world.lab.ms_token}
         arguments = [argument.format(**words) for argument in self.arguments]
-        return Command(arguments, {**_variables(lab, home), **dict(self.variables)}, home)
+        return Command(arguments, {**_variables(world, home), **dict(self.variables)}, home)
 
 
 _TWO_STEP = (sys.executable, str(_HERE / "two_step.py"), "{source}", "{target}")
-_PEER = (str(_BIN / "hfms-bridge"), "hf2ms", "{source}", "{target}", "--ms-token", "{ms_token}")
+_PEER = (
+    str(_PEER_BIN / "hfms-bridge"),
+    "hf2ms",
+    "{source}",
+    "{target}",
+    "--ms-token",
+    "{ms_token}",
+)
 _OURS = (str(_BIN / "hubferry"), "copy", "--json", "{source}", "{target}")
 
 HUBFERRY = Tool("hubferry", "hubferry copy", _OURS)
@@ -56,7 +72,6 @@ FLOOR = Tool(
     "floor",
     "floor: curl piped into curl, no hash",
     (sys.executable, str(_HERE / "floor.py"), "{source}", "{target}"),
-    can_resume=False,
 )
 
 USUAL = (HUBFERRY, PEER, TWO_STEP, FLOOR)
@@ -64,29 +79,63 @@ USUAL = (HUBFERRY, PEER, TWO_STEP, FLOOR)
 
 def machine() -> list[str]:
     """What the figures were measured on and with, a fact a line."""
-    packages = ("hfms-bridge", "huggingface_hub", "hf_xet", "modelscope_hub", "urllib3")
+    packages = ("huggingface_hub", "hf_xet", "modelscope_hub", "urllib3")
     return [
         f"{os.cpu_count()} cores ({_cpu_model()}), {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}",
         f"hubferry {version('hubferry')} at {_commit()}; "
         + ", ".join(f"{name} {version(name)}" for name in packages)
-        + f"; {' '.join(_first_line('curl', '--version').split()[:2])}",
+        + f"; {' '.join(_first_line('curl', '--version').split()[:2])}; {_nginx()}",
+        f"hfms-bridge in an environment of its own: {_peer_packages()}",
     ]
 
 
-def _variables(lab: LabProcess, home: Path) -> dict[str, str]:
+def check_installed() -> None:
+    """Say what is missing before anything is measured.
+
+    Raises:
+        RuntimeError: the peer or nginx is not installed.
+    """
+    if not Path(PEER.arguments[0]).exists():
+        raise RuntimeError(
+            f"{PEER.arguments[0]} is missing; `make bench` installs it, and "
+            "HUBFERRY_BENCH_PEER names another environment that has it"
+        )
+    if nginx.PROGRAM is None:
+        raise RuntimeError("nginx is missing; on Debian: apt-get install nginx-light")
+
+
+def _nginx() -> str:
+    ran = subprocess.run([nginx.PROGRAM or "nginx", "-v"], capture_output=True, check=False)
+    return ran.stderr.decode().strip().rpartition(" ")[2]
+
+
+def _peer_packages() -> str:
+    """What pip says of the peer's environment; curl's and Python's are those of all tools."""
+    listed = subprocess.run(
+        [str(_PEER_BIN / "python"), "-m", "pip", "list", "--format", "freeze"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wanted = ("hfms", "requests=", "urllib3=")
+    return ", ".join(line for line in listed.stdout.split() if line.startswith(wanted))
+
+
+def _variables(world: World, home: Path) -> dict[str, str]:
     """An environment with a HOME and a TMPDIR of its own and no login but the lab's."""
     temporary = home / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return {
         **kept,
+        **world.variables,
         "HOME": str(home),
         "TMPDIR": str(temporary),
-        "HF_ENDPOINT": lab.hf_endpoint,
-        "HF_TOKEN": lab.hf_token,
-        "MODELSCOPE_ENDPOINT": lab.ms_endpoint,
-        "MODELSCOPE_API_TOKEN": lab.ms_token,
+        "HF_ENDPOINT": world.lab.hf_endpoint,
+        "HF_TOKEN": world.lab.hf_token,
+        "MODELSCOPE_ENDPOINT": world.lab.ms_endpoint,
+        "MODELSCOPE_API_TOKEN": world.lab.ms_token,
     }
 
 
