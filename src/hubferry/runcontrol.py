@@ -89,27 +89,31 @@ class Controlled:
                 request.rename(taken)
             except FileNotFoundError:
                 continue  # taken back
-            self._carry_out(Want(request.suffix[1:]))
+            want = Want(request.suffix[1:])
+            is_news = self._carry_out(want)
             taken.unlink(missing_ok=True)
+            # Last: a terminal that is stuck must not keep the run from answering.
+            if is_news:
+                self._tell(want)
 
-    def _carry_out(self, want: Want) -> None:
+    def _carry_out(self, want: Want) -> bool:
+        """Do it; whether it made a difference."""
         if self._cancel.is_cancelled:
-            return
+            return False
         if want is Want.CANCEL:
             self._mark("stopping", is_so=True)
-            self._tell(want)
             self._cancel.cancel()
-            return
+            return True
         is_pause = want is Want.PAUSE
         if self._gate.is_paused is is_pause:
-            return
+            return False
         # The gate first: whoever sees the mark may rely on it.
         if is_pause:
             self._gate.pause()
         else:
             self._gate.resume()
         self._mark("paused", is_so=is_pause)
-        self._tell(want)
+        return True
 
     def _mark(self, name: str, *, is_so: bool) -> None:
         if is_so:

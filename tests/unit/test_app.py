@@ -8,23 +8,27 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.memory_world import MODEL
 
-from hubferry import transfer
+from hubferry import runcontrol, transfer
 from hubferry.app import App, Settings, configure_logging, new_run_id
 from hubferry.control import CancelToken
 from hubferry.errors import ConflictError, ExitCode, LedgerError, Side, UsageError
-from hubferry.events import Event, RunStarted, Waiting
+from hubferry.events import Event, Note, Paused, RunStarted, Waiting
 from hubferry.guards import Confirm
+from hubferry.ledger import Ledger
 from hubferry.model import Address, RepoId, Sha256
 from hubferry.outcome import RunReport
 from hubferry.plan import Policy
+from hubferry.runcontrol import Want
 from hubferry.spool import Spool, SpoolMode, SpoolPolicy
 from hubferry.survey import Tools
+from hubferry.throttle import parse_bwlimit
 
 PLAIN = Policy()
 
@@ -280,3 +284,111 @@ def test_only_what_writes_has_a_spool_and_only_where_it_may(
     assert first is not None
     assert first.policy == SpoolPolicy(SpoolMode.AUTO, folder, 7)
     assert off is None
+
+
+class Held(Bench):
+    """A bench whose mirror waits for an answer, until it may go on."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.is_asking = threading.Event()
+        self.may_go_on = threading.Event()
+        self.report: RunReport | None = None
+        (folder / "target").mkdir()
+        (folder / "target" / "extra.txt").write_text("e")
+
+    def mirror(self) -> RunReport:
+        def confirm(deletions: object) -> bool:
+            self.is_asking.set()
+            return self.may_go_on.wait(30)
+
+        with self.app() as app:
+            return app.mirror(self.source, self.target, PLAIN, confirm=confirm)
+
+    @contextmanager
+    def mirroring(self) -> Iterator[str]:
+        """The id of a run on its way; its report is there afterwards."""
+
+        def run() -> None:
+            self.report = self.mirror()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            assert self.is_asking.wait(30)
+            (started,) = [event for event in self.events if isinstance(event, RunStarted)]
+            yield started.run_id
+        finally:
+            self.may_go_on.set()
+            thread.join(30)
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Held:
+    monkeypatch.setattr(runcontrol, "POLL_SECONDS", 0.005)
+    return Held(tmp_path)
+
+
+def test_another_app_pauses_a_run_and_lets_it_go_on(held: Held) -> None:
+    with held.app() as other:
+        with held.mirroring() as run_id:
+            assert other.runs()[0]["state"] == "running"
+            for want, state in ((Want.PAUSE, "paused"), (Want.RESUME, "running")):
+                row = other.control_run(run_id[:-2], want)
+                assert row is not None
+                assert (row["run_id"], row["state"]) == (run_id, state)
+                assert other.runs()[0]["state"] == state
+        assert held.report is not None
+        assert (held.report.exit_code, held.report.verified) == (0, True)
+        paused = [event for event in held.events if isinstance(event, Paused)]
+        assert paused == [Paused(run_id), Paused(run_id, is_over=True)]
+        assert other.runs()[0]["state"] == "finished"
+        with pytest.raises(UsageError, match="has ended"):
+            other.control_run(run_id, Want.PAUSE)
+        assert other.control_run("none", Want.PAUSE) is None
+
+
+def test_another_app_stops_a_run_which_the_same_command_completes(held: Held) -> None:
+    with held.app() as other:
+        with held.mirroring() as run_id:
+            row = other.control_run(run_id, Want.CANCEL)
+            assert row is not None
+            assert row["state"] == "stopping"
+        assert held.report is not None
+        assert held.report.exit_code == ExitCode.CANCELLED
+        row = other.run(run_id)
+        assert row is not None
+        assert (row["state"], row["exit_code"]) == ("finished", ExitCode.CANCELLED)
+    held.cancel = CancelToken()
+    assert held.mirror().verified
+    assert held.target_files == MODEL
+
+
+def test_a_run_that_was_killed_is_dead(bench: Bench, app: App) -> None:
+    app.copy(bench.source, bench.target, PLAIN)
+    Ledger(bench.folder / "state" / "ledger.sqlite3").start_run("r1", "copy", "a", "b")
+    states = {row["run_id"]: row["state"] for row in app.runs()}
+    assert states.pop("r1") == "dead"
+    assert set(states.values()) == {"finished"}
+    with pytest.raises(UsageError, match="its process is gone"):
+        app.control_run("r1", Want.PAUSE)
+
+
+def test_where_no_run_can_be_controlled_it_runs_and_says_so(bench: Bench) -> None:
+    bench.folder.joinpath("state").mkdir()
+    bench.folder.joinpath("state", "runs").write_text("in the way")
+    with bench.app() as app:
+        assert app.copy(bench.source, bench.target, PLAIN).verified
+    (note,) = [event for event in bench.events if isinstance(event, Note)]
+    assert str(note.text).startswith("other terminals cannot pause or stop this run")
+
+
+def test_a_bandwidth_limit_reaches_the_side_it_is_for(bench: Bench) -> None:
+    settings = Settings(state_dir=bench.folder / "state", bwlimit=parse_bwlimit("1k:2k"))
+    with App(settings) as app:
+        sent, read = app._sent_throttle, app._read_throttle
+        assert sent.gate is read.gate, "a pause stops both sides"
+        granted = [throttle.grant(1 << 20) for throttle in (sent, read)]
+        assert granted[0] < granted[1] < 1 << 20
+    with bench.app() as app:
+        assert app._read_throttle.grant(1 << 20) == 1 << 20

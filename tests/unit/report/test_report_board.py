@@ -16,6 +16,7 @@ from hubferry.events import (
     FileProgress,
     FileStarted,
     Note,
+    Paused,
     Planned,
     RunStarted,
     StepStarted,
@@ -232,3 +233,17 @@ def test_lines_tell_failures_notes_and_the_end(clock: Clock) -> None:
         "compared: equal, but 1 files could not be checked",
         "compared: 2 files differ",
     ]
+
+
+PAUSED = "paused; 'hubferry runs resume run-1' lets it go on"
+
+
+def test_a_paused_run_says_so_and_how_to_end_that(clock: Clock) -> None:
+    assert PAUSED in bars(clock, 120, *busy(clock), Paused("run-1"))
+    assert "paused" not in bars(clock, 120, *busy(clock), Paused("run-1"), Paused("run-1", True))
+    out = io.StringIO()
+    lines = LineProgress(out, clock)
+    for event in (START, Paused("run-1"), Paused("run-1", is_over=True)):
+        lines(event)
+    said = [line.partition(" ")[2] for line in out.getvalue().splitlines()]
+    assert said == [PAUSED, "going on"]
