@@ -210,23 +210,37 @@ class HttpClient:
                 came back, and the request is not ``is_repeatable``.
         """
         asked = {"accept": "application/json", **(headers or {})}
-        for _ in range(MAX_REDIRECTS):
-            response, hop = self._send(
-                method,
-                url,
-                asked,
-                body,
-                timeout_seconds=answer_timeout_seconds,
-                is_repeatable=is_repeatable,
-            )
-            moved = _moved_here(url, hop)
-            if moved is None:
-                break
-            discard(response)
-            url = moved
+        response, hop = self._write(
+            method,
+            url,
+            asked,
+            body,
+            timeout_seconds=answer_timeout_seconds,
+            is_repeatable=is_repeatable,
+        )
         return self._whole(
             response, hop, _JSON_BODY_BYTES, is_repeatable=is_repeatable, method=method
         )
+
+    def post_stream(
+        self, url: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> HttpStream:
+        """POST a small body that asks a question, and open the answer, however long it is.
+
+        Redirects as for :meth:`post`. The request must be safe to repeat.
+
+        Raises:
+            CopyError: as mapped from the status, or from the transport.
+        """
+        asked = {**(headers or {}), "accept-encoding": "identity"}
+        response, hop = self._write("POST", url, asked, body)
+        self._raise_if_refused("POST", response, hop, False, True)
+        try:
+            size, total, _ = check_answer((hop,), 0, None)
+        except BaseException:
+            response.close()
+            raise
+        return HttpStream(response, (hop,), size_bytes=size, total_bytes=total, ignored_range=False)
 
     def close(self) -> None:
         """Cut every open connection, also under other threads; safe to repeat."""
@@ -253,6 +267,33 @@ class HttpClient:
                 host = show_origin(hop.origin)
                 raise ProtocolError(T("{host} redirects without end", host=host))
             url = urljoin(url, target)
+
+    def _write(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_seconds: float | None = None,
+        is_repeatable: bool = True,
+    ) -> tuple[BaseHTTPResponse, Hop]:
+        """Send a small body, again where a redirect on the same origin says so."""
+        for _ in range(MAX_REDIRECTS):
+            response, hop = self._send(
+                method,
+                url,
+                headers,
+                body,
+                timeout_seconds=timeout_seconds,
+                is_repeatable=is_repeatable,
+            )
+            moved = _moved_here(url, hop)
+            if moved is None:
+                break
+            discard(response)
+            url = moved
+        return response, hop
 
     def _send(
         self,

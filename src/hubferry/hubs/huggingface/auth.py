@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def renewed(last: Secret) -> Secret:
     """
     found, _ = find_token()
     return last if found is None or found == last else as_token(found, "Hugging Face")
+
+
+def git_login(token: Secret) -> str:
+    """The ``Authorization`` header of Git requests: HTTP Basic, the token as the password.
+
+    Any user name will do. Source: Hugging Face documentation, "User access tokens";
+    huggingface_hub's old ``Repository`` class put "user:<token>" into its remotes.
+    """
+    return f"Basic {base64.b64encode(f'user:{token.reveal()}'.encode()).decode()}"
 
 
 def store_login(token: Secret, endpoint: str | None = None) -> None:

@@ -51,6 +51,19 @@ def limit_wait_seconds(headers: Mapping[str, str]) -> float | None:
     return retry_after_seconds(headers)
 
 
+def read_limit(refusal: Refusal) -> CopyError | None:
+    """Our error for a 429, which asks to wait; None for every other refusal."""
+    if refusal.status != 429:
+        return None
+    said = redact(refusal.headers.get("x-error-message", "")) or excerpt(refusal.body)
+    host = show_origin(refusal.origin)
+    return RateLimitedError(
+        T("{host} asks to slow down: {said}", host=host, said=said or "HTTP 429"),
+        retry_after_seconds=limit_wait_seconds(refusal.headers),
+        request_id=request_id(refusal.headers),
+    )
+
+
 def read_refusal(refusal: Refusal, hub: Origin, *, has_token: bool) -> CopyError | None:
     """Our error for what the hub or a store said; None: nothing special.
 
@@ -67,12 +80,7 @@ def read_refusal(refusal: Refusal, hub: Origin, *, has_token: bool) -> CopyError
     ident = request_id(refusal.headers)
     status = refusal.status
     if status == 429:
-        host = show_origin(refusal.origin)
-        return RateLimitedError(
-            T("{host} asks to slow down: {said}", host=host, said=said or "HTTP 429"),
-            retry_after_seconds=limit_wait_seconds(refusal.headers),
-            request_id=ident,
-        )
+        return read_limit(refusal)
     if code == "RevisionNotFound":
         return NotFoundError(
             T("Hugging Face has no such revision"), what="revision", request_id=ident
