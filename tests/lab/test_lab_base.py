@@ -6,6 +6,8 @@ import hashlib
 import http.client
 import json
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -274,6 +276,26 @@ def is_cut(url: str) -> bool:
     except http.client.IncompleteRead:
         return True
     return False
+
+
+def test_a_client_that_leaves_is_no_error_of_the_lab(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = lab.ms.repos
+    store.create("model", "your-org/big").commit({"w.bin": SyntheticContent(64 * MIB)})
+    answer = f"{lab.ms.endpoint}/api/v1/models/your-org/big/repo?FilePath=w.bin"
+    with urllib.request.urlopen(answer, timeout=10) as response:
+        url = urlsplit(response.url)
+    for _ in range(10):
+        with socket.create_connection((url.hostname, url.port), timeout=10) as client:
+            client.sendall(f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: lab\r\n\r\n".encode())
+            client.recv(1)
+            # With a linger time of nothing, closing sends RST instead of FIN.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    deadline = time.monotonic() + 10
+    while lab.counters.snapshot()["endpoints"]["ms.cdn"]["statuses"].get("aborted", 0) < 11:
+        assert time.monotonic() < deadline
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_a_late_timer_costs_no_bandwidth() -> None:

@@ -122,8 +122,8 @@ async def _carry_out(
         response = await _answer(exchange, request, handler)
         status = str(response.status)
         return response
-    except ConnectionCutError:
-        # The socket is closed already; aiohttp finds that out by itself.
+    except ConnectionResetError:
+        # A fault closed the socket, or the client did; aiohttp finds that out by itself.
         return web.Response()
     finally:
         lab.counters.ended(name, status, exchange.fault.kind if exchange.fault else None)
