@@ -93,7 +93,7 @@ def _columns(results: Results) -> list[_Column]:
         _Column("wall s", _wall),
         _Column("vs floor", lambda row: _ratio(row, _beside(results, row, FLOOR)), _has(FLOOR)),
         _Column("vs peer", lambda row: _ratio(row, _beside(results, row, PEER)), _has(PEER)),
-        _Column("MB/s", lambda row: f"{row.mb_per_second:.0f}", _is_rated),
+        _Column("MB/s", _speed, _is_rated),
         _Column("steady MB/s", _steady, lambda all_: _any(all_, lambda row: row.case.is_sampled)),
         _Column("CPU s", lambda row: f"{row.cpu_seconds:.1f}"),
         _Column("CPU s/GB", lambda row: _per_gb(row, row.cpu_seconds), _is_rated),
@@ -162,11 +162,18 @@ def _ratio(row: Row, other: Row | None) -> str:
     return f"{row.seconds / other.seconds:.2f}{mark}"
 
 
+def _speed(row: Row) -> str:
+    is_rated = row.case.files.size_bytes >= _RATED_FROM_BYTES
+    return f"{row.mb_per_second:.0f}" if is_rated else "-"
+
+
 def _steady(row: Row) -> str:
     return f"{row.median(lambda run: run.steady_mb):.0f}" if row.case.is_sampled else "-"
 
 
 def _per_gb(row: Row, seconds: float) -> str:
+    if row.case.files.size_bytes < _RATED_FROM_BYTES:
+        return "-"
     return f"{seconds / (row.case.files.size_bytes / GB):.2f}"
 
 
