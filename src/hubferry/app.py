@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from hubferry.addresses import parse_address, resolve_target
+from hubferry.climbing import Climber
 from hubferry.control import CancelToken, Patience, WaitBudget, call
+from hubferry.delivery import BESIDES
 from hubferry.engines import make_engine
 from hubferry.errors import (
     ConflictError,
@@ -33,8 +35,7 @@ from hubferry.errors import (
 from hubferry.events import Broadcast, Note, Observer, Paused, RunStarted, Waiting, silent
 from hubferry.guards import Confirm
 from hubferry.hubs import HUBS, Connection, FullHub
-from hubferry.inspection.inspect import inspect_repo
-from hubferry.inspection.report import InspectReport
+from hubferry.lanes import Lanes
 from hubferry.ledger import Ledger
 from hubferry.locks import writer_lock
 from hubferry.model import Access, Address, Identity, RepoId
@@ -43,13 +44,14 @@ from hubferry.net.secret import Secret
 from hubferry.outcome import ErrorRecord, HubStatus, PlanReport, RepoRef, RunReport
 from hubferry.plan import Policy
 from hubferry.runcontrol import RunState, Want, ask, controlled, has_ended, state_of
-from hubferry.savedplan import load_plan, save_plan
 from hubferry.spool import Spool, SpoolMode, SpoolPolicy
 from hubferry.survey import Tools, resolve_and_list
 from hubferry.text import T, Text
 from hubferry.throttle import UNLIMITED, Gate, Throttle, Timetable
 from hubferry.transfer import Job, copy_repo, plan_repo
-from hubferry.verify import Level, verify_repo
+
+if TYPE_CHECKING:
+    from hubferry.inspection.report import InspectReport
 
 __all__ = [
     "App",
@@ -64,6 +66,9 @@ __all__ = [
 
 ATTEMPTS = 8
 """Tries of a piece of work after plain faults: about two minutes of a dead network."""
+DEFAULT_WORKERS = 8
+FIRST_WORKERS = 4
+"""Blobs side by side at the start, before it is known whether more of them help."""
 QUESTION_ATTEMPTS = 2
 """The same for a question a person waits for; asking again is up to them."""
 
@@ -82,7 +87,10 @@ class Settings:
     """What a user can set, apart from what one copy is about."""
 
     hubs: Mapping[str, HubSettings] = field(default_factory=dict)
-    workers: int = 4
+    workers: int = DEFAULT_WORKERS
+    """Most blobs that travel at the same time; how many help is found by trying."""
+    transport: str = "auto"
+    """How large files are read from a hub that knows several ways: ``auto``, ``http``, ``xet``."""
     wait_on_limit_seconds: float = 6 * 3600.0
     wait_lock_seconds: float = 600.0
     ledger_path: Path | None = None
@@ -148,6 +156,7 @@ class App:
         self.cancel = cancel or CancelToken()
         self._observe = Broadcast([observer])
         self._waits = WaitBudget(settings.wait_on_limit_seconds)
+        self._lanes = Lanes()
         self._gate = Gate()
         self._read_throttle, self._sent_throttle = (
             Throttle(limit_at, gate=self._gate, cancel=self.cancel)
@@ -197,6 +206,10 @@ class App:
         self, report: PlanReport, source: Address, target: Address, policy: Policy, path: Path
     ) -> None:
         """Keep a plan for ``apply``."""
+        # Saved plans, inspections and verifying are loaded by whoever needs them: to a copy
+        # that has little to do they would be most of its time.
+        from hubferry.savedplan import save_plan
+
         save_plan(report, policy, source, target, path)
 
     def apply(
@@ -207,6 +220,8 @@ class App:
         Raises:
             UsageError: the file is no plan.
         """
+        from hubferry.savedplan import load_plan
+
         saved = load_plan(path)
         return self._write(
             "apply",
@@ -222,6 +237,8 @@ class App:
         self, source: Address, target: Address, policy: Policy, *, level: str, is_exact: bool
     ) -> RunReport:
         """Compare two repositories; writes nothing to either."""
+        from hubferry.verify import Level, verify_repo
+
         job = self._job("verify", source, target, policy)
         with self._recorded(job) as keep:
             tools = self._tools(job)
@@ -230,6 +247,8 @@ class App:
 
     def inspect(self, source: Address) -> InspectReport:
         """What is in a repository, and whether it is whole."""
+        from hubferry.inspection.inspect import inspect_repo
+
         job = self._job("inspect", source, source, Policy())
         # It remembers nothing, so it must not fail where no ledger can be kept.
         tools = self._tools(job, Ledger(None))
@@ -394,6 +413,9 @@ class App:
             source=self._hub(job.source.repo, Side.SOURCE),
             target=self._hub(job.target.repo, Side.TARGET),
             engine=make_engine(self.settings.workers),
+            mover=make_engine(self.settings.workers + BESIDES),
+            lanes=self._lanes,
+            uploads=Climber(min(FIRST_WORKERS, self.settings.workers), self.settings.workers),
             ledger=ledger or self._ledger(),
             cancel=self.cancel,
             patience=self._patience,
@@ -447,6 +469,7 @@ class App:
                 token,
                 is_anonymous=token is None and settings.token == "",
                 proxy=settings.proxy,
+                transport=self.settings.transport,
             )
         )
 

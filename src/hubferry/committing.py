@@ -1,10 +1,11 @@
 """Commits: exactly once, whatever the answer; halved until the culprit is alone.
 
-One thread makes all commits of a run, in order: one writer per branch.
+Commits of a run are made one at a time, in order: one writer per branch.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -55,13 +56,15 @@ class Tally:
     """Filled by ``fail`` only."""
     lowest_failed_rank: int | None = None
     commits: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def fail(self, path: str, error: CopyError) -> None:
-        """Note that a file could not be brought over."""
-        self.failures[path] = error
+        """Note that a file could not be brought over; safe from any thread."""
         rank = commit_rank(path)
-        if self.lowest_failed_rank is None or rank < self.lowest_failed_rank:
-            self.lowest_failed_rank = rank
+        with self._lock:
+            self.failures[path] = error
+            if self.lowest_failed_rank is None or rank < self.lowest_failed_rank:
+                self.lowest_failed_rank = rank
 
 
 class Committer:
@@ -148,6 +151,9 @@ class Committer:
     def _commit_once(self, changes: Sequence[CommitChange], message: str) -> str | None:
         """After a lost answer the target's listing decides whether to send again."""
         target, patience = self._tools.target, self._tools.patience(Side.TARGET)
+        self._tools.sent_throttle.take(
+            sum(len(change.content) for change in changes if isinstance(change, AddInline))
+        )
         is_in_doubt = False
         while True:
             patience.cancel.check()

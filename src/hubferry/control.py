@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -43,17 +44,34 @@ class CancelToken:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._listeners: list[Callable[[], None]] = []
+        self._children: weakref.WeakSet[CancelToken] = weakref.WeakSet()
+        # May be taken again under itself: a signal handler cancels in whatever the thread was at.
+        self._lock = threading.RLock()
 
     def cancel(self) -> None:
-        """Ask everything to stop."""
-        if not self._event.is_set():
-            self._event.set()
-            for listener in self._listeners:
-                listener()
+        """Ask everything to stop, and everything that hangs on it."""
+        if self._event.is_set():
+            return
+        self._event.set()
+        with self._lock:
+            children = list(self._children)
+        for child in children:
+            child.cancel()
+        for listener in self._listeners:
+            listener()
 
     def on_cancel(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` when someone asks to stop, in the thread that asks; must be quick."""
         self._listeners.append(listener)
+
+    def child(self) -> CancelToken:
+        """A token for a part of the work: stopped with this one, or alone."""
+        child = CancelToken()
+        with self._lock:
+            self._children.add(child)
+        if self.is_cancelled:
+            child.cancel()
+        return child
 
     @property
     def is_cancelled(self) -> bool:
@@ -146,6 +164,21 @@ class Patience:
             raise error
         self._failures += 1
         self._pause(self._backoff(self._failures), T("trying again: {reason}", reason=error))
+
+    def fork(self) -> Patience:
+        """The same patience for another connection of the same work, with tries of its own.
+
+        When a network goes down under twenty connections it goes down once, not
+        twenty times.
+        """
+        return Patience(
+            self.cancel,
+            self._waits,
+            attempts=self._attempts,
+            base_seconds=self._base,
+            cap_seconds=self._cap,
+            on_wait=self._on_wait,
+        )
 
     def progressed(self) -> None:
         """Earn the full patience again after real progress, so that a long file outlives drops.

@@ -1,19 +1,23 @@
 """Delivery: blobs and small files to the target, and the commits that name them.
 
-One engine run carries everything. Tasks are pulled in commit order; contents
-of small files wait in bounded memory until their commit; the thread that
-consumes the outcomes makes the commits. A commit is made only after the target
-was asked once more, in batches, whether it truly holds every blob it names.
+One engine run carries everything side by side: questions which blobs the target
+holds, blobs (the largest first, small files in the gaps), small files, and the
+commits, one at a time. What is to be started next is decided here, in the
+thread that consumes the outcomes. A commit is made only after the target was
+asked once more, in batches, whether it truly holds every blob it names.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
+import threading
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hubferry.committing import Committer, Tally
-from hubferry.control import call
+from hubferry.engines.base import Outcome
 from hubferry.errors import (
     AccessError,
     CancelledError,
@@ -26,20 +30,62 @@ from hubferry.errors import (
     Side,
     UnavailableError,
 )
-from hubferry.model import Blob, FileEntry
+from hubferry.events import FileFinished
+from hubferry.model import Blob, FileEntry, Sha256
+from hubferry.packing import Packer
 from hubferry.plan import Action, PlanEntry, group_for_commits
 from hubferry.sending import Delivered, Sender, SendTask
-from hubferry.survey import Survey, Tools
+from hubferry.survey import Survey, Tools, run_tools
 from hubferry.text import T
 
 HELD_CONTENT_BYTES = 64 * 1024 * 1024
 """Small files read ahead of their commit, at most; above it only blobs are started."""
+
+SMALL_LANES = 16
+"""Small files read at the same time, one request each: a guess that is kind to a hub."""
+
+BULK_LANES = 2
+"""Batches of small files read at the same time: one is unpacked while another comes."""
+
+BESIDES = SMALL_LANES + BULK_LANES + 2
+"""What an engine has to run beside blobs: small files, a question, a commit."""
+
+BULK_FILES = 256
+"""Files of one batch: what fits into a commit, so that commits can start early."""
 
 RESEND_ROUNDS = 3
 """How often a blob that the target took and then did not hold is sent again."""
 
 NETWORK_DOWN_AFTER = 3
 """Files in a row that ended without a connection before the run stops trying."""
+
+LAST_COMMIT_SECONDS = 1.0
+"""A run that is stopped waits this long for the answer to a commit that is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskTask:
+    """Which of these contents does the target hold already?"""
+
+    tasks: tuple[SendTask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkTask:
+    """Small files to read in few requests."""
+
+    tasks: tuple[SendTask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTask:
+    """One commit."""
+
+    entries: tuple[PlanEntry, ...]
+
+
+Task = SendTask | AskTask | BulkTask | CommitTask
+Result = Delivered | set[Sha256] | dict[str, Delivered | CopyError] | None
 
 
 class Delivery:
@@ -56,28 +102,29 @@ class Delivery:
         """``message`` gives the commit message for commit n of about m."""
         self.tally = Tally()
         self._found = found
-        self._tools = tools
+        self._tools = tools = run_tools(tools)
         traits = tools.target.traits
-        self._groups = deque(
-            group_for_commits(entries, traits.commit_max_changes, traits.commit_max_inline_bytes)
-        )
-        total = len(self._groups)
+        limits = traits.commit_max_changes, traits.commit_max_inline_bytes
+        total = len(group_for_commits(entries, *limits))
         self._committer = Committer(
             found, tools, self.tally, lambda number: message(number, max(number, total)), run_id
         )
+        self._committing = threading.Lock()
         self._sender = Sender(found, tools, lambda: found.target)
-        # Named once: a digest learned on the way must not rename a content.
-        self._keys = {
-            entry.path: _key(entry, self._source(entry), number)
-            for number, group in enumerate(self._groups)
-            for entry in group
-            if entry.action is not Action.DELETE
-        }
-        self._tasks = self._make_tasks(entries)
+        self._packer = Packer(entries, *limits)
+        self._paths: dict[str, list[PlanEntry]] = {}
+        self._keys: dict[str, str] = {}
+        self._unasked: deque[SendTask] = deque()
+        self._blobs: list[tuple[int, str, SendTask]] = []
+        self._small: deque[SendTask] = deque()
+        self._alone: deque[SendTask] = deque()
         self._done: dict[str, Delivered | CopyError] = {}
+        self._in_flight = Counter[str]()
         self._held_bytes = 0
-        self._in_flight = 0
         self._outages = 0
+        self._has_bulk = traits_bulk(tools) > 0
+        self._pulled_at: float | None = None
+        self._sort_in(entries)
 
     def run(self) -> None:
         """Deliver and commit everything.
@@ -88,92 +135,245 @@ class Delivery:
             CopyError: the run as a whole cannot go on (access, quota, limits,
                 network down, cancelled). ``self.tally`` says what was done.
         """
-        engine, cancel = self._tools.engine, self._tools.cancel
-        for outcome in engine.run(self._schedule(), self._sender.deliver, cancel):
-            self._in_flight -= 1
-            self._settle(outcome.task, outcome.result, outcome.error)
-            self._commit_ready()
-        cancel.check()
-        self._commit_ready()
+        cancel = self._tools.cancel
+        try:
+            engine = self._tools.mover or self._tools.engine
+            outcomes: Iterator[Outcome[Task, Result]] = engine.run(
+                self._schedule(), self._handle, cancel
+            )
+            for outcome in outcomes:
+                self._in_flight[_kind(outcome.task)] -= 1
+                self._settle(outcome.task, outcome.result, outcome.error)
+            cancel.check()
+        finally:
+            # A commit on its way is counted if its answer comes soon.
+            if self._committing.acquire(timeout=LAST_COMMIT_SECONDS):
+                self._committing.release()
+            cancel.cancel()
+            self._sender.shelter.close()
 
-    # --- tasks -----------------------------------------------------------------
+    # --- what there is to do ------------------------------------------------------
+
+    def _sort_in(self, entries: Sequence[PlanEntry]) -> None:
+        """Every entry into its queue; contents that several paths want, once."""
+        blobs: list[SendTask] = []
+        for entry in entries:
+            if entry.action is Action.DELETE:
+                self._packer.settle(entry)
+                continue
+            source = self._source(entry)
+            key = _key(entry, source)
+            self._keys[entry.path] = key
+            self._paths.setdefault(key, []).append(entry)
+            if len(self._paths[key]) > 1:
+                continue
+            task = SendTask(key, source, entry.is_inline)
+            if entry.is_inline:
+                self._small.append(task)
+            elif entry.action is Action.REUSE:
+                assert source.sha256 is not None, "only known blobs are found stored"
+                self._came(task, Delivered(source.sha256))
+            else:
+                blobs.append(task)
+        # The largest first: what is left at the end is small, and the tail short.
+        blobs.sort(key=lambda task: (-task.entry.size_bytes, task.entry.path))
+        for task in blobs:
+            if task.entry.sha256 is None:
+                self._queue(task)
+            else:
+                self._unasked.append(task)
 
     def _source(self, entry: PlanEntry) -> FileEntry:
         listed = self._found.source_listing.by_path[entry.path]
         return self._found.known.enrich(listed, is_source=True)
 
-    def _make_tasks(self, entries: Sequence[PlanEntry]) -> deque[SendTask]:
-        tasks: dict[str, SendTask] = {}
-        for entry in entries:
-            if entry.action is not Action.DELETE:
-                key = self._keys[entry.path]
-                is_stored = entry.action is Action.REUSE
-                task = SendTask(key, self._source(entry), entry.is_inline, is_stored)
-                tasks.setdefault(key, task)
-        return deque(tasks.values())
+    def _queue(self, task: SendTask) -> None:
+        heapq.heappush(self._blobs, (-task.entry.size_bytes, task.entry.path, task))
 
-    def _schedule(self) -> Iterator[SendTask | None]:
-        """Tasks in commit order; None while read-ahead memory is full and work is in flight."""
-        while self._tasks:
-            is_full = self._held_bytes >= HELD_CONTENT_BYTES and self._in_flight > 0
-            task = self._next_task(blobs_only=is_full)
-            if task is None:
-                yield None
-            elif task.is_stored:
-                assert task.entry.sha256 is not None, "only known blobs are found stored"
-                self._settle(task, Delivered(task.entry.sha256), None)
-            else:
-                self._in_flight += 1
-                self._held_bytes += _held_by(task)
+    # --- what is done next --------------------------------------------------------
+
+    def _schedule(self) -> Iterator[Task | None]:
+        """Whatever may start; None while all of it has to wait for work in flight."""
+        while True:
+            task = self._next()
+            if task is not None:
+                self._in_flight[_kind(task)] += 1
                 yield task
+            elif self._in_flight.total() > 0:
+                yield None
+            else:
+                return
 
-    def _next_task(self, *, blobs_only: bool) -> SendTask | None:
-        if not blobs_only:
-            return self._tasks.popleft()
-        for place, task in enumerate(self._tasks):
-            if not task.is_inline:
-                del self._tasks[place]
-                return task
-        return None
+    def _next(self) -> Task | None:
+        ways = (self._next_commit, self._next_question, self._next_blob, self._next_small)
+        return next((task for way in ways if (task := way()) is not None), None)
 
-    def _settle(self, task: SendTask, result: Delivered | None, error: Exception | None) -> None:
+    def _next_commit(self) -> Task | None:
+        if self._in_flight["commit"]:
+            return None
+        group = self._packer.next_group()
+        return CommitTask(group) if group else None
+
+    def _next_question(self) -> Task | None:
+        """Ask ahead of what is sent, never for everything first."""
+        is_ahead = len(self._blobs) >= self._tools.uploads.level
+        if not self._unasked or is_ahead or self._in_flight["ask"]:
+            return None
+        size = min(len(self._unasked), self._tools.target.traits.blob_query_size)
+        return AskTask(tuple(self._unasked.popleft() for _ in range(size)))
+
+    def _next_blob(self) -> Task | None:
+        if not self._blobs:
+            self._pulled_at = None
+            return None
+        if self._in_flight["blob"] >= self._tools.uploads.level:
+            self._note_waiting()
+            return None
+        self._pulled_at = None
+        return heapq.heappop(self._blobs)[2]
+
+    def _note_waiting(self) -> None:
+        """A blob could start if more were allowed to."""
+        now = time.monotonic()
+        if self._pulled_at is not None:
+            self._tools.uploads.waited(now - self._pulled_at)
+        self._pulled_at = now
+
+    def _next_small(self) -> Task | None:
+        is_full = self._held_bytes >= HELD_CONTENT_BYTES and self._in_flight.total() > 0
+        if is_full:
+            return None
+        if self._alone or not self._has_bulk:
+            queue = self._alone or self._small
+            if not queue or self._in_flight["small"] >= SMALL_LANES:
+                return None
+            return self._hold(queue.popleft())
+        if not self._small or self._in_flight["bulk"] >= BULK_LANES:
+            return None
+        return self._next_batch()
+
+    def _next_batch(self) -> Task:
+        traits, batch, total = self._tools.source.traits, list[SendTask](), 0
+        while self._small and len(batch) < min(traits.bulk_files, BULK_FILES):
+            size = self._small[0].entry.size_bytes
+            if batch and total + size > traits.bulk_bytes:
+                break
+            batch.append(self._hold(self._small.popleft()))
+            total += size
+        return BulkTask(tuple(batch))
+
+    def _hold(self, task: SendTask) -> SendTask:
+        self._held_bytes += task.entry.size_bytes
+        return task
+
+    # --- in the workers -----------------------------------------------------------
+
+    def _handle(self, task: Task) -> Result:
+        match task:
+            case SendTask():
+                return self._sender.deliver(task)
+            case AskTask():
+                return self._sender.stored([_blob(one.entry) for one in task.tasks])
+            case BulkTask():
+                return self._sender.read_small(task.tasks)
+            case CommitTask():
+                with self._committing:
+                    good = self._make_sure(task.entries)
+                    self._committer.commit(good, self._delivered(good))
+                    return None
+
+    # --- what became of it --------------------------------------------------------
+
+    def _settle(self, task: Task, result: Result, error: Exception | None) -> None:
         """Note what became of a task; raise what the whole run cannot survive."""
-        if error is None:
-            assert result is not None
-            self._outages = 0
-            self._done[task.key] = result
-            return
-        self._held_bytes -= _held_by(task)
-        if not isinstance(error, CopyError) or _ends_run(error):
+        if error is not None and (not isinstance(error, CopyError) or _ends_run(error)):
             raise error
-        self._done[task.key] = error
+        match task:
+            case SendTask():
+                self._settle_content(task, result, error)
+            case AskTask():
+                self._settle_question(task, result, error)
+            case BulkTask():
+                self._settle_batch(task, result, error)
+            case CommitTask():
+                if error is not None:
+                    raise error
+                self._release(task.entries)
+
+    def _settle_content(self, task: SendTask, result: Result, error: CopyError | None) -> None:
+        if error is None:
+            assert isinstance(result, Delivered)
+            self._outages = 0
+            self._came(task, result)
+            return
+        self._failed(task, error)
         if isinstance(error, UnavailableError):
             self._outages += 1
             if self._outages >= NETWORK_DOWN_AFTER:
                 raise error
 
-    # --- groups ----------------------------------------------------------------
+    def _settle_question(self, task: AskTask, result: Result, error: CopyError | None) -> None:
+        if error is not None:
+            raise error.at(side=Side.TARGET, step="blobs", repo=str(self._found.target.repo))
+        assert isinstance(result, set)
+        for one in task.tasks:
+            sha256 = one.entry.sha256
+            assert sha256 is not None
+            if sha256 in result:
+                size = one.entry.size_bytes
+                self._tools.observe(FileFinished(one.entry.path, size, is_reused=True))
+                self._came(one, Delivered(sha256, one.entry.git_oid))
+            else:
+                self._queue(one)
 
-    def _commit_ready(self) -> None:
-        """Make every commit whose files are all settled, in order."""
-        while self._groups and all(
-            entry.action is Action.DELETE or self._keys[entry.path] in self._done
-            for entry in self._groups[0]
-        ):
-            group = self._groups.popleft()
-            good = self._make_sure([entry for entry in group if not self._has_failed(entry)])
-            self._committer.commit(good, self._delivered(good))
-            self._release(group)
+    def _settle_batch(self, task: BulkTask, result: Result, error: CopyError | None) -> None:
+        if isinstance(error, UnavailableError):
+            # The way for many may be down while files are served: each is tried alone.
+            result = {}
+        elif error is not None:
+            raise error
+        assert isinstance(result, dict)
+        self._has_bulk &= bool(result)
+        for one in task.tasks:
+            done = result.get(one.key)
+            if done is None:
+                self._held_bytes -= one.entry.size_bytes  # held again when it starts again
+                self._alone.append(one)
+            elif isinstance(done, CopyError):
+                self._failed(one, done)
+            else:
+                self._outages = 0
+                self._came(one, done)
 
-    def _has_failed(self, entry: PlanEntry) -> bool:
-        """True for a file whose content could not be delivered; notes it."""
-        if entry.action is Action.DELETE:
-            return False
-        done = self._done[self._keys[entry.path]]
-        if not isinstance(done, CopyError):
-            return False
-        self.tally.fail(entry.path, done.of(entry.path))
-        return True
+    def _came(self, task: SendTask, done: Delivered) -> None:
+        """A content is here: every path that wants it may be committed."""
+        self._done[task.key] = done
+        for entry in self._paths[task.key]:
+            self._packer.settle(entry)
+
+    def _failed(self, task: SendTask, error: CopyError) -> None:
+        if task.is_inline:
+            self._held_bytes -= task.entry.size_bytes
+        self._done[task.key] = error
+        for entry in self._paths[task.key]:
+            self.tally.fail(entry.path, error.of(entry.path))
+            self._packer.drop(entry)
+
+    def _release(self, group: Sequence[PlanEntry]) -> None:
+        """Let go of what only these paths needed."""
+        digests: list[Sha256] = []
+        for entry in group:
+            key = self._keys.get(entry.path)
+            if key is None:
+                continue
+            done = self._done[key]
+            self._paths[key].remove(entry)
+            if isinstance(done, Delivered) and not entry.is_inline:
+                digests.append(done.sha256)
+            if entry.is_inline and not self._paths[key]:
+                del self._done[key]
+                self._held_bytes -= entry.size_bytes
+        self._sender.shelter.committed(digests)
 
     def _delivered(self, entries: Sequence[PlanEntry]) -> Mapping[str, Delivered]:
         """What was delivered for these (good) entries, by path."""
@@ -185,43 +385,43 @@ class Delivery:
                 found[entry.path] = done
         return found
 
-    def _release(self, group: Sequence[PlanEntry]) -> None:
-        """Let go of the inline contents of a group; no other group has their keys."""
-        for key in {self._keys[entry.path] for entry in group if entry.is_inline}:
-            done = self._done.pop(key)
-            if isinstance(done, Delivered) and done.content is not None:
-                self._held_bytes -= len(done.content.data)
-
     # --- blobs, once more --------------------------------------------------------
 
-    def _make_sure(self, entries: list[PlanEntry]) -> list[PlanEntry]:
+    def _make_sure(self, entries: Sequence[PlanEntry]) -> list[PlanEntry]:
         """Ask the target once more for every blob; send again what it lost.
 
         A store that answered 200 and dropped the bytes costs a re-send here,
         not a rotten repository.
         """
-        delivered = self._delivered(entries)
-        blobs = {
-            entry.path: Blob(delivered[entry.path].sha256, entry.size_bytes)
-            for entry in entries
-            if entry.action is not Action.DELETE and not entry.is_inline
-        }
+        named = [e for e in entries if e.action is not Action.DELETE and not e.is_inline]
+        delivered = self._delivered(named)
+        blobs = {e.path: Blob(delivered[e.path].sha256, e.size_bytes) for e in named}
         lost = self._not_held(set(blobs.values()))
         for _ in range(RESEND_ROUNDS):
-            again = {
-                blob: path
-                for path, blob in blobs.items()
-                if blob in lost and isinstance(self._done[self._keys[path]], Delivered)
-            }
+            again = {blob: path for path, blob in blobs.items() if self._is_good(path, blob, lost)}
             if not again:
                 break
             for blob, path in again.items():
                 self._send_again(path, blob)
             lost = self._not_held(lost)
         for path, blob in blobs.items():
-            if blob in lost and isinstance(self._done[self._keys[path]], Delivered):
+            if self._is_good(path, blob, lost):
                 self._done[self._keys[path]] = self._not_kept(path)
         return [entry for entry in entries if not self._has_failed(entry)]
+
+    def _is_good(self, path: str, blob: Blob, lost: set[Blob]) -> bool:
+        """True for a blob that was sent well and is not held all the same."""
+        return blob in lost and isinstance(self._done[self._keys[path]], Delivered)
+
+    def _has_failed(self, entry: PlanEntry) -> bool:
+        """True for a file whose blob could not be kept; notes it."""
+        if entry.action is Action.DELETE:
+            return False
+        done = self._done[self._keys[entry.path]]
+        if not isinstance(done, CopyError):
+            return False
+        self.tally.fail(entry.path, done.of(entry.path))
+        return True
 
     def _not_kept(self, path: str) -> CopyError:
         return IntegrityError(
@@ -234,18 +434,15 @@ class Delivery:
         )
 
     def _not_held(self, blobs: set[Blob]) -> set[Blob]:
-        tools, size = self._tools, self._tools.target.traits.blob_query_size
+        size = self._tools.target.traits.blob_query_size
         ordered, lost = sorted(blobs), set[Blob]()
         for start in range(0, len(ordered), size):
-            lost |= self._ask(ordered[start : start + size], tools)
+            lost |= self._ask(ordered[start : start + size])
         return lost
 
-    def _ask(self, batch: Sequence[Blob], tools: Tools) -> set[Blob]:
-        missing = call(
-            tools.patience(Side.TARGET),
-            lambda: tools.target.missing_blobs(self._found.target, batch),
-        )
-        return {blob for blob in batch if blob.sha256 in missing}
+    def _ask(self, batch: Sequence[Blob]) -> set[Blob]:
+        stored = self._sender.stored(batch)
+        return {blob for blob in batch if blob.sha256 not in stored}
 
     def _send_again(self, path: str, blob: Blob) -> None:
         source = self._found.source_listing.by_path[path]
@@ -258,19 +455,38 @@ class Delivery:
             self._done[task.key] = error
 
 
-def _key(entry: PlanEntry, source: FileEntry, group: int) -> str:
+def traits_bulk(tools: Tools) -> int:
+    """How many files the source gives in one go; 0 if it does not."""
+    traits = tools.source.traits
+    return traits.bulk_files if traits.bulk_bytes else 0
+
+
+def _blob(entry: FileEntry) -> Blob:
+    assert entry.sha256 is not None
+    return Blob(entry.sha256, entry.size_bytes)
+
+
+def _kind(task: Task) -> str:
+    match task:
+        case SendTask():
+            return "small" if task.is_inline else "blob"
+        case AskTask():
+            return "ask"
+        case BulkTask():
+            return "bulk"
+        case CommitTask():
+            return "commit"
+
+
+def _key(entry: PlanEntry, source: FileEntry) -> str:
     """Names a content: paths with the same key travel together.
 
-    Inline content only within its commit: kept for a later one it would fill
-    the memory, and it has to be sent in each commit anyway.
+    A digest learned on the way must not rename it, so this is asked once. Inline
+    content is kept until its last path is committed: a path of a later rank
+    has it read again instead of filling the memory.
     """
-    way = f"inline {group}" if entry.is_inline else "blob"
+    way = f"inline {entry.rank}" if entry.is_inline else "blob"
     return f"{way} {source.sha256 or source.git_oid or entry.path}"
-
-
-def _held_by(task: SendTask) -> int:
-    """Bytes of memory that a task takes from its start to its commit."""
-    return task.entry.size_bytes if task.is_inline else 0
 
 
 def _ends_run(error: CopyError) -> bool:

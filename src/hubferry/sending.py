@@ -1,21 +1,25 @@
-"""One content to the target: the handler that an engine runs in its workers.
+"""Contents to the target: what an engine's workers do for a delivery.
 
-A task is a content, whichever paths want it. Handling it twice does no harm:
-the target is asked before anything is sent.
+A task is a content, whichever paths want it, or a batch of small ones.
+Handling one twice does no harm: the target is asked before anything is sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from hubferry.control import call
 from hubferry.errors import CancelledError, CopyError, Side
 from hubferry.events import FileFinished, FileProgress, FileStarted
-from hubferry.hubs.base import BlobBody, UploadTicket
+from hubferry.hubs.base import UploadTicket
 from hubferry.model import Blob, FileEntry, GitOid, RepoInfo, Sha256
-from hubferry.stream import CheckedBody, Content, MemoryBody, digest_stream, read_content
+from hubferry.reading import BlobReading, Shelter, read_bulk
+from hubferry.stream import Content, MemoryBody, digest_stream, read_content
 from hubferry.survey import BUFFER_BYTES, Survey, Tools, expect, opener
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,6 @@ class SendTask:
     key: str
     entry: FileEntry
     is_inline: bool
-    is_stored: bool = False
-    """The target said that it holds this blob."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Sender:
         self._found = found
         self._tools = tools
         self._target = target
+        self.shelter = Shelter(tools)
 
     def deliver(self, task: SendTask) -> Delivered:
         """Bring one content over.
@@ -67,6 +70,40 @@ class Sender:
         self._tools.observe(FileFinished(entry.path, entry.size_bytes, is_reused=is_reused))
         return done
 
+    def read_small(self, tasks: Sequence[SendTask]) -> dict[str, Delivered | CopyError]:
+        """Read many inline contents in few requests, by key; the rest is to be read alone.
+
+        Raises:
+            CopyError: the source cannot be read now.
+        """
+        kept = {task.key: self._found.kept.pop(task.entry.path, None) for task in tasks}
+        wanted = [task.entry for task in tasks if kept[task.key] is None]
+        try:
+            came = read_bulk(self._tools, self._found.source, wanted) if wanted else {}
+        except CopyError as error:
+            self._place(error, tasks[0])
+            raise
+        done: dict[str, Delivered | CopyError] = {}
+        for task in tasks:
+            content = kept[task.key] or came.get(task.entry.path)
+            if content is not None:
+                done[task.key] = self._small_one(task, content)
+        return done
+
+    def stored(self, blobs: Sequence[Blob]) -> set[Sha256]:
+        """Which of these blobs the target holds already; at most ``traits.blob_query_size``."""
+        missing = self._missing(blobs)
+        return {blob.sha256 for blob in blobs if blob.sha256 not in missing}
+
+    def _small_one(self, task: SendTask, content: Content | CopyError) -> Delivered | CopyError:
+        entry = task.entry
+        if isinstance(content, CopyError):
+            self._place(content, task)
+            self._tools.observe(FileFinished(entry.path, entry.size_bytes, error=content))
+            return content
+        self._tools.observe(FileFinished(entry.path, entry.size_bytes))
+        return Delivered(content.sha256, content.git_oid, content)
+
     def _place(self, error: CopyError, task: SendTask) -> None:
         side = error.side or (Side.SOURCE if task.is_inline else Side.TARGET)
         repo = (self._found.source if side is Side.SOURCE else self._found.target).repo
@@ -82,79 +119,67 @@ class Sender:
         kept = self._found.kept.pop(entry.path, None)
         if kept is not None:
             return kept
+        return self._read(entry, read_content)
+
+    def _read(self, entry: FileEntry, how: Callable[..., R]) -> R:
         tools = self._tools
         open_at = opener(tools.source, self._found.source, entry)
+
+        def work() -> R:
+            patience = tools.patience(Side.SOURCE)
+            return how(expect(entry), open_at, patience, tools.traffic.read, tools.read_throttle)
+
         try:
-            return call(
-                tools.patience(Side.SOURCE),
-                lambda: read_content(
-                    expect(entry), open_at, tools.patience(Side.SOURCE), tools.traffic.read
-                ),
-            )
+            return call(tools.patience(Side.SOURCE), work)
         except CopyError as error:
             raise error.at(side=Side.SOURCE) from error.__cause__
 
     def _send_blob(self, entry: FileEntry) -> Delivered:
-        sha256, git_oid, content = entry.sha256, entry.git_oid, None
-        if sha256 is None:
-            sha256, git_oid, content = self._find_digest(entry)
-        body = self._body(replace(entry, sha256=sha256), content)
-        was_sent = self._put(Blob(sha256, entry.size_bytes), body)
-        return Delivered(sha256, git_oid, was_sent=was_sent)
-
-    def _find_digest(self, entry: FileEntry) -> tuple[Sha256, GitOid | None, Content | None]:
-        """A target asks for a blob's digest before its bytes; find one nobody told."""
+        if entry.sha256 is not None:
+            return Delivered(entry.sha256, entry.git_oid, was_sent=self._put(entry, None))
+        # A target asks for a blob's digest before its bytes; find one nobody told.
         if entry.size_bytes <= BUFFER_BYTES:
             content = self._take(entry)
-            return content.sha256, content.git_oid, content
-        tools = self._tools
-        open_at = opener(tools.source, self._found.source, entry)
-        try:
-            sha256, git_oid = call(
-                tools.patience(Side.SOURCE),
-                lambda: digest_stream(
-                    expect(entry), open_at, tools.patience(Side.SOURCE), tools.traffic.read
-                ),
-            )
-        except CopyError as error:
-            raise error.at(side=Side.SOURCE) from error.__cause__
-        return sha256, git_oid, None
+            sha256, git_oid = content.sha256, content.git_oid
+            was_sent = self._put(replace(entry, sha256=sha256), content)
+            return Delivered(sha256, git_oid, was_sent=was_sent)
+        sha256, git_oid = self._read(entry, digest_stream)
+        was_sent = self._put(replace(entry, sha256=sha256), None)
+        return Delivered(sha256, git_oid, was_sent=was_sent)
 
-    def _body(self, entry: FileEntry, content: Content | None) -> BlobBody:
-        def progress(done: int) -> None:
-            self._tools.observe(FileProgress(entry.path, done))
-
-        if content is not None:
-            return MemoryBody(content, progress)
-        return CheckedBody(
-            expect(entry),
-            opener(self._tools.source, self._found.source, entry),
-            self._tools.patience(Side.SOURCE),
-            progress,
-            self._tools.traffic.read,
-        )
-
-    def _ask(self, blob: Blob) -> UploadTicket | None:
+    def _missing(self, blobs: Sequence[Blob]) -> Mapping[Sha256, UploadTicket]:
         patience = self._tools.patience(Side.TARGET)
         target = self._tools.target
-        return call(patience, lambda: target.missing_blobs(self._target(), [blob])).get(blob.sha256)
+        return call(patience, lambda: target.missing_blobs(self._target(), blobs))
 
-    def _put(self, blob: Blob, body: BlobBody) -> bool:
+    def _put(self, entry: FileEntry, content: Content | None) -> bool:
         """Send a blob unless the target holds it; True if bytes were sent.
 
         A ticket is asked for just before each try: its address is short-lived,
         and an upload whose answer was lost shows up as stored.
         """
-        target, patience = self._tools.target, self._tools.patience(Side.TARGET)
-        while True:
-            patience.cancel.check()
-            try:
-                ticket = self._ask(blob)
-                if ticket is None:
-                    return False
-                target.put_blob(self._target(), ticket, body)
-            except CopyError as error:
-                patience.wait_after(error)
-            else:
-                self._tools.traffic.sent(blob.size_bytes)
-                return True
+        assert entry.sha256 is not None
+        blob = Blob(entry.sha256, entry.size_bytes)
+        tools, patience = self._tools, self._tools.patience(Side.TARGET)
+        with BlobReading(tools, self._found.source, entry, self.shelter) as reading:
+            while True:
+                patience.cancel.check()
+                try:
+                    ticket = self._missing([blob]).get(blob.sha256)
+                    if ticket is None:
+                        return False
+                    body = reading.body() if content is None else self._in_memory(entry, content)
+                    tools.target.put_blob(self._target(), ticket, body)
+                except CopyError as error:
+                    if not reading.failed(error):
+                        patience.wait_after(error)
+                else:
+                    reading.sent()
+                    tools.traffic.sent(blob.size_bytes)
+                    return True
+
+    def _in_memory(self, entry: FileEntry, content: Content) -> MemoryBody:
+        def progress(done: int) -> None:
+            self._tools.observe(FileProgress(entry.path, done))
+
+        return MemoryBody(content, progress, self._tools.sent_throttle)

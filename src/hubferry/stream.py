@@ -3,13 +3,14 @@
 A reader here survives drops (it reopens at its offset), counts, hashes, and
 holds back the end: the last block is handed on only after size and digests
 agree, so a corrupt source can never complete an upload under a good digest.
-Memory is one block whatever the size of the file.
+Where the bytes come from is a ``BlockSource``: one connection here, several in
+``window``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,6 +26,7 @@ from hubferry.errors import (
 )
 from hubferry.model import GitOid, Sha256
 from hubferry.text import T
+from hubferry.throttle import Throttle
 
 BLOCK_BYTES = 1024 * 1024
 """Measured: below 256 KiB system calls dominate, above 1 MiB nothing is gained."""
@@ -46,6 +48,9 @@ class OpenStream(Protocol):
 
 OpenAt = Callable[[int], OpenStream]
 """Opens the file's bytes from an offset to its end."""
+
+OpenRange = Callable[[int, int | None], OpenStream]
+"""Opens bytes ``start`` to ``end`` (exclusive; None: the file's end)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +99,21 @@ class ResumingReader:
     """
 
     def __init__(
-        self, open_at: OpenAt, size_bytes: int, patience: Patience, *, start: int = 0
+        self,
+        open_at: OpenAt,
+        size_bytes: int,
+        patience: Patience,
+        *,
+        on_read: Callable[[int], None] = lambda count: None,
+        throttle: Throttle | None = None,
+        start: int = 0,
     ) -> None:
+        """``on_read`` hears of bytes as they arrive; ``throttle`` holds them to a limit."""
         self._open_at = open_at
         self._size = size_bytes
         self._patience = patience
+        self._on_read = on_read
+        self._throttle = throttle or Throttle()
         self._stream: OpenStream | None = None
         self._since_fault = 0
         self.offset = start
@@ -124,12 +139,15 @@ class ResumingReader:
     def _some(self, buffer: memoryview) -> int:
         if self._stream is None:
             self._stream = self._open_at(self.offset)
-        count = self._stream.readinto(buffer)
+        granted = self._throttle.grant(len(buffer))
+        count = self._stream.readinto(buffer[:granted])
+        self._throttle.give_back(granted - count)
         if count == 0:
             raise UnavailableError(
                 T("the source ended the transfer early, at byte {offset}", offset=self.offset)
             )
         self.offset += count
+        self._on_read(count)
         self._since_fault += count
         if self._since_fault >= BLOCK_BYTES:
             self._patience.progressed()
@@ -178,18 +196,54 @@ def refuse_lfs_pointer(path: str, content: bytes | bytearray | memoryview) -> No
         )
 
 
+class BlockSource(Protocol):
+    """A file's bytes from start to end."""
+
+    def blocks(self) -> Iterator[memoryview]:
+        """All blocks in order, at most 1 MiB each and valid until the next is asked for.
+
+        Raises:
+            CopyError: the source does not give them.
+        """
+
+    def close(self) -> None:
+        """Let go of connections; safe to repeat."""
+
+
+class SerialBlocks:
+    """A file read over one connection at a time, in the thread that wants it."""
+
+    def __init__(self, reader: ResumingReader, size_bytes: int) -> None:
+        self._reader = reader
+        self._size = size_bytes
+
+    def blocks(self) -> Iterator[memoryview]:
+        """As :class:`BlockSource`; refuses a source that sends more than the size."""
+        block = memoryview(bytearray(min(BLOCK_BYTES, max(1, self._size))))
+        while self._reader.offset < self._size:
+            count = self._reader.readinto(block)
+            if self._reader.offset == self._size:
+                _refuse_trailing(self._reader)
+            yield block[:count]
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._reader.close()
+
+
 @dataclass
 class CheckedBody:
-    """A file's bytes for one upload: resumed, counted, hashed, the end held back.
+    """A file's bytes for one upload: counted, hashed, the end held back.
 
-    Satisfies the hub ports' ``BlobBody``.
+    Satisfies the hub ports' ``BlobBody``. ``open_blocks`` gives the bytes from
+    the start, for each try anew; ``throttle`` holds what goes out to a limit.
     """
 
     expected: Expected
-    open_at: OpenAt
-    patience: Patience
+    open_blocks: Callable[[], BlockSource]
     on_progress: Callable[[int], None] = field(default=lambda done: None)
-    on_read: Callable[[int], None] = field(default=lambda count: None)
+    throttle: Throttle = field(default_factory=Throttle)
+    on_sent: Callable[[int], None] = field(default=lambda count: None)
 
     @property
     def size_bytes(self) -> int:
@@ -198,53 +252,57 @@ class CheckedBody:
 
     @contextmanager
     def chunks(self) -> Iterator[Iterator[memoryview]]:
-        """The bytes in blocks of at most 1 MiB, each valid until the next one is asked for."""
-        reader = ResumingReader(self.open_at, self.size_bytes, self.patience)
+        """The bytes in pieces of at most 1 MiB, each valid until the next one is asked for."""
+        source = self.open_blocks()
         try:
-            yield self._blocks(reader)
+            yield throttled(self._blocks(source), self.throttle, self.on_sent)
         finally:
-            reader.close()
+            source.close()
 
-    def _blocks(self, reader: ResumingReader) -> Iterator[memoryview]:
+    def _blocks(self, source: BlockSource) -> Iterator[memoryview]:
         # The upload's HTTP client sees these errors pass through it; the side
         # keeps anyone above from blaming the target for them.
         try:
-            yield from self._checked(reader)
+            yield from self._checked(source)
         except CopyError as error:
             raise error.at(side=Side.SOURCE, path=self.expected.path) from error.__cause__
 
-    def _checked(self, reader: ResumingReader) -> Iterator[memoryview]:
-        size = self.size_bytes
+    def _checked(self, source: BlockSource) -> Iterator[memoryview]:
+        size, done = self.size_bytes, 0
         digester = Digester(size, with_git=self.expected.git_oid is not None)
-        block = memoryview(bytearray(min(BLOCK_BYTES, max(1, size))))
-        while reader.offset < size:
-            count = reader.readinto(block)
-            self.on_read(count)
-            digester.update(block[:count])
-            if reader.offset == size:
-                _finish(reader, digester, self.expected, block[:count])
-            self.on_progress(reader.offset - count)
-            yield block[:count]
+        for block in source.blocks():
+            digester.update(block)
+            self.on_progress(done)
+            done += len(block)
+            if done == size:
+                # Everything that must hold before the last block may go on.
+                if size < LFS_POINTER_MAX_BYTES:
+                    refuse_lfs_pointer(self.expected.path, block)
+                check_digests(digester, self.expected)
+            yield block
         if size == 0:
             check_digests(digester, self.expected)
         self.on_progress(size)
 
 
-def _finish(
-    reader: ResumingReader, digester: Digester, expected: Expected, last_block: memoryview
-) -> None:
-    """Everything that must hold before the last block may go on."""
-    if expected.size_bytes < LFS_POINTER_MAX_BYTES:
-        refuse_lfs_pointer(expected.path, last_block)
-    _refuse_trailing(reader, expected)
-    check_digests(digester, expected)
+def throttled(
+    blocks: Iterable[memoryview],
+    throttle: Throttle,
+    on_sent: Callable[[int], None] = lambda count: None,
+) -> Iterator[memoryview]:
+    """The same bytes in pieces no larger than may pass now; ``on_sent`` hears of each after it."""
+    for block in blocks:
+        done = 0
+        while done < len(block):
+            count = throttle.grant(len(block) - done)
+            yield block[done : done + count]
+            done += count
+            on_sent(count)
 
 
-def _refuse_trailing(reader: ResumingReader, expected: Expected) -> None:
+def _refuse_trailing(reader: ResumingReader) -> None:
     if reader.has_trailing():
-        raise CorruptReadError(
-            T("the source sent more bytes than its listing says"), path=expected.path
-        )
+        raise CorruptReadError(T("the source sent more bytes than its listing says"))
 
 
 def check_digests(digester: Digester, expected: Expected) -> None:
@@ -277,6 +335,7 @@ def read_content(
     open_at: OpenAt,
     patience: Patience,
     on_read: Callable[[int], None] = lambda count: None,
+    throttle: Throttle | None = None,
 ) -> Content:
     """Read a small file whole, checked; memory is its size.
 
@@ -286,20 +345,34 @@ def read_content(
     """
     size = expected.size_bytes
     buffer = bytearray(size)
-    digester = Digester(size, with_git=True)
     if size:
-        reader = ResumingReader(open_at, size, patience)
+        reader = ResumingReader(open_at, size, patience, on_read=on_read, throttle=throttle)
         try:
-            on_read(reader.readinto(memoryview(buffer)))
-            _refuse_trailing(reader, expected)
+            reader.readinto(memoryview(buffer))
+            _refuse_trailing(reader)
         finally:
             reader.close()
-    digester.update(buffer)
+    return checked_content(expected, bytes(buffer))
+
+
+def checked_content(expected: Expected, data: bytes) -> Content:
+    """The bytes of a small file with their digests, if they are what was promised.
+
+    Raises:
+        CorruptReadError: other bytes than promised (worth one more try).
+        IntegrityError: the content is the text of an LFS pointer.
+    """
+    if len(data) != expected.size_bytes:
+        raise CorruptReadError(
+            T("the source sent another number of bytes than its listing says"), path=expected.path
+        )
+    digester = Digester(len(data), with_git=True)
+    digester.update(data)
     check_digests(digester, expected)
-    refuse_lfs_pointer(expected.path, buffer)
+    refuse_lfs_pointer(expected.path, data)
     git_oid = digester.git_oid
     assert git_oid is not None
-    return Content(bytes(buffer), digester.sha256, git_oid)
+    return Content(data, digester.sha256, git_oid)
 
 
 @dataclass
@@ -308,6 +381,7 @@ class MemoryBody:
 
     content: Content
     on_progress: Callable[[int], None] = field(default=lambda done: None)
+    throttle: Throttle = field(default_factory=Throttle)
 
     @property
     def size_bytes(self) -> int:
@@ -316,8 +390,8 @@ class MemoryBody:
 
     @contextmanager
     def chunks(self) -> Iterator[Iterator[memoryview]]:
-        """The bytes in blocks of at most 1 MiB."""
-        yield self._blocks()
+        """The bytes in pieces of at most 1 MiB."""
+        yield throttled(self._blocks(), self.throttle)
 
     def _blocks(self) -> Iterator[memoryview]:
         view = memoryview(self.content.data)
@@ -332,6 +406,7 @@ def digest_stream(
     open_at: OpenAt,
     patience: Patience,
     on_read: Callable[[int], None] = lambda count: None,
+    throttle: Throttle | None = None,
 ) -> tuple[Sha256, GitOid]:
     """Read a file of any size for its digests only; memory is one block.
 
@@ -340,16 +415,13 @@ def digest_stream(
     """
     size = expected.size_bytes
     digester = Digester(size, with_git=True)
-    block = memoryview(bytearray(min(BLOCK_BYTES, max(1, size))))
-    reader = ResumingReader(open_at, size, patience)
+    reader = ResumingReader(open_at, size, patience, on_read=on_read, throttle=throttle)
+    source = SerialBlocks(reader, size)
     try:
-        while reader.offset < size:
-            count = reader.readinto(block)
-            on_read(count)
-            digester.update(block[:count])
-        _refuse_trailing(reader, expected)
+        for block in source.blocks():
+            digester.update(block)
     finally:
-        reader.close()
+        source.close()
     check_digests(digester, expected)
     git_oid = digester.git_oid
     assert git_oid is not None

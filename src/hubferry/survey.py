@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from hubferry.climbing import Climber
 from hubferry.control import CancelToken, Patience, call
 from hubferry.engines.base import Engine
 from hubferry.errors import (
@@ -25,6 +26,7 @@ from hubferry.errors import (
 )
 from hubferry.events import Listed, Note, Observer, Resolved, StepStarted
 from hubferry.hubs.base import Hub, HubTraits, SourceHub, TargetHub
+from hubferry.lanes import Lanes
 from hubferry.ledger import Ledger
 from hubferry.model import (
     Access,
@@ -94,6 +96,24 @@ class Tools:
     """None where no payload may touch the disk."""
     read_throttle: Throttle = field(default_factory=Throttle)
     sent_throttle: Throttle = field(default_factory=Throttle)
+    lanes: Lanes = field(default_factory=Lanes)
+    """The connections that large files are read over."""
+    uploads: Climber = field(default_factory=lambda: Climber(1, 1))
+    """How many blobs travel at the same time."""
+    mover: Engine | None = None
+    """Runs a delivery, which needs room beside its blobs; None: ``engine`` does."""
+
+
+def run_tools(tools: Tools) -> Tools:
+    """The same tools for a part of the run that can be stopped without stopping the rest."""
+    cancel = tools.cancel.child()
+
+    def patience(side: Side) -> Patience:
+        made = tools.patience(side)
+        made.cancel = cancel
+        return made
+
+    return replace(tools, cancel=cancel, patience=patience)
 
 
 @dataclass

@@ -147,11 +147,9 @@ class _Run:
             self.fail(error)
 
     def plan(self) -> None:
-        """Decide, and ask which blobs the target holds already."""
+        """Decide. Which blobs the target holds already is asked while others are sent."""
         self.tools.observe(StepStarted("plan"))
-        found = self._survey
-        plan = draw_plan(found, self.tools, self.job.policy)
-        self.drawn = settle_blobs(plan, stored_blobs(plan, found, self.tools))
+        self.drawn = draw_plan(self._survey, self.tools, self.job.policy)
 
     def guard(self) -> None:
         """Stop before the first write where a rule says so."""

@@ -32,6 +32,7 @@ from hubferry.stream import (
     MemoryBody,
     OpenStream,
     ResumingReader,
+    SerialBlocks,
     digest_stream,
     is_lfs_pointer,
     read_content,
@@ -91,8 +92,20 @@ def promise(data: bytes, path: str = "f.bin") -> Expected:
     return Expected(path, len(data), sha256_of(data), git_oid_of(data))
 
 
-def body_of(source: Source, expected: Expected, attempts: int = 1000) -> CheckedBody:
-    return CheckedBody(expected, source.open, no_pauses(attempts=attempts))
+def body_of(
+    source: Source,
+    expected: Expected,
+    attempts: int = 1000,
+    on_progress: Callable[[int], None] = lambda done: None,
+    cancel: CancelToken | None = None,
+) -> CheckedBody:
+    def blocks() -> SerialBlocks:
+        patience = no_pauses(cancel, attempts=attempts)
+        return SerialBlocks(
+            ResumingReader(source.open, expected.size_bytes, patience), expected.size_bytes
+        )
+
+    return CheckedBody(expected, blocks, on_progress)
 
 
 def take(body: CheckedBody | MemoryBody) -> bytes:
@@ -196,11 +209,11 @@ def test_a_block_is_handed_on_before_the_next_is_read() -> None:
 def test_progress_never_shows_the_end_before_the_check() -> None:
     data = b"a" * (2 * BLOCK_BYTES)
     seen: list[int] = []
-    body = CheckedBody(promise(data), Source(data).open, no_pauses(), seen.append)
+    body = body_of(Source(data), promise(data), on_progress=seen.append)
     take(body)
     assert seen == [0, BLOCK_BYTES, 2 * BLOCK_BYTES]
     seen.clear()
-    bad = CheckedBody(promise(data), Source(b"b" + data[1:]).open, no_pauses(), seen.append)
+    bad = body_of(Source(b"b" + data[1:]), promise(data), on_progress=seen.append)
     with pytest.raises(CorruptReadError):
         take(bad)
     assert max(seen) < len(data)
@@ -257,7 +270,7 @@ def test_a_source_that_drips_a_byte_before_each_drop_gets_no_patience_for_it() -
 
 def test_a_read_stops_when_asked_to() -> None:
     cancel = CancelToken()
-    body = CheckedBody(promise(DATA), Source(DATA).open, no_pauses(cancel))
+    body = body_of(Source(DATA), promise(DATA), cancel=cancel)
     with body.chunks() as chunks:
         cancel.cancel()
         with pytest.raises(CancelledError):

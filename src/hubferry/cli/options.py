@@ -153,10 +153,10 @@ patience = stack(
     option(
         "--workers",
         type=WholeNumber(1, 64),
-        default=4,
+        default=8,
         show_default=True,
         metavar="N",
-        about=T("How many files travel at the same time."),
+        about=T("How many large files travel at the same time, at most."),
         section=PATIENCE,
     ),
     option(
@@ -167,6 +167,17 @@ patience = stack(
             "How many bytes a second may pass, as for rclone: 10M, upload:download as in 10M:off, "
             "or a timetable as in '08:00,512k 19:00,10M 23:00,off'. Units are powers of 1024, a "
             "bare number is KiB; one number holds for each side."
+        ),
+        section=PATIENCE,
+    ),
+    option(
+        "--transport",
+        type=click.Choice(["auto", "http", "xet"]),
+        default="auto",
+        show_default=True,
+        about=T(
+            "How large files are read from Hugging Face: auto takes HTTP, and Xet for files above "
+            "50 GB or where it proves to be faster."
         ),
         section=PATIENCE,
     ),

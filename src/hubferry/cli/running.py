@@ -57,7 +57,7 @@ class Invocation:
 
     @property
     def _workers(self) -> int:
-        return int(self.options.get("workers") or 4)
+        return int(self.options.get("workers") or 8)
 
     def __enter__(self) -> Self:
         level = str(self.options.get("log_level") or "WARNING").upper()

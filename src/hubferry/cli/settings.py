@@ -37,6 +37,7 @@ def settings_of(options: Options) -> Settings:
     given: dict[str, Any] = {"hubs": {hub: _hub_settings(hub, options) for hub in HUBS}}
     for field, name in (
         ("workers", "workers"),
+        ("transport", "transport"),
         ("bwlimit", "bwlimit"),
         ("wait_on_limit_seconds", "wait_on_limit"),
         ("wait_lock_seconds", "wait_lock"),

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
@@ -37,7 +38,8 @@ class HttpConfig:
     connect_timeout_seconds: float = 15.0
     read_timeout_seconds: float = 30.0
     user_agent: str = f"hubferry/{__version__}"
-    max_connections: int = 16
+    max_connections: int = 64
+    """Idle connections kept for each host; more may be open at once."""
 
     def __post_init__(self) -> None:
         if self.proxy and self.proxy.lower() != "direct" and not _is_proxy(self.proxy):
@@ -129,6 +131,12 @@ def tls_context(config: HttpConfig) -> ssl.SSLContext:
         UsageError: the named file or folder does not exist or holds no certificates.
     """
     named = config.ca_bundle or next(filter(None, map(os.environ.get, _CA_VARIABLES)), None)
+    return _context(named)
+
+
+@lru_cache(maxsize=4)
+def _context(named: str | None) -> ssl.SSLContext:
+    # Kept: reading the bundle takes longer than a request, and every client needs it.
     if named is None:
         return ssl.create_default_context(cafile=_certifi())
     place = Path(named)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
@@ -18,11 +19,13 @@ from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from hubferry.errors import ProtocolError
+from hubferry.errors import CopyError, ProtocolError
 from hubferry.net.answers import parse_json
 from hubferry.net.bodies import SMALL_BODY_BYTES, CountedBody, discard, let_go
 from hubferry.net.config import HttpConfig, Origin, origin_of, proxy_for, show_origin
 from hubferry.net.connections import OpenSockets, make_pools
+from hubferry.net.pacing import Heard, Pacer
+from hubferry.net.signed import SignedAddresses
 from hubferry.net.status import (
     Refusal,
     RefusalMap,
@@ -38,6 +41,8 @@ MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # RFC 9110, 15.4: these two keep the method and the body, the others turn a POST into a GET.
 _REDIRECTS_OF_WRITES = frozenset({307, 308})
+# What a store says of an address whose signature has run out, or whose object moved.
+_STALE = frozenset({400, 401, 403, 404, 410})
 # A page of 1,000 tree entries is about 0.5 MB; nothing we ask for comes near this.
 _JSON_BODY_BYTES = 64 * 1024 * 1024
 
@@ -80,6 +85,7 @@ class HttpClient:
     Args:
         map_refusal: the hub's reading of statuses of 400 and more; None from it
             means the general reading of :func:`error_for_status`.
+        pacer: keeps requests below the limits that the hub tells; None: it tells none.
     """
 
     def __init__(
@@ -88,13 +94,16 @@ class HttpClient:
         *,
         credentials: Credentials | None = None,
         map_refusal: RefusalMap | None = None,
+        pacer: Pacer | None = None,
     ) -> None:
         self._config = config
         self._credentials = credentials
         self._map_refusal = map_refusal
+        self._pacer = pacer
         self._sockets = OpenSockets()
-        self._pools: dict[str | None, PoolManager] = {}
+        self._pools: dict[tuple[str | None, bool], PoolManager] = {}
         self._lock = threading.Lock()
+        self._signed = SignedAddresses()
 
     def get(
         self,
@@ -102,8 +111,15 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         start: int = 0,
         end: int | None = None,
+        *,
+        remembers: bool = False,
     ) -> HttpStream:
         """Open bytes ``start`` to ``end`` (exclusive) of ``url``, following redirects.
+
+        Args:
+            remembers: go straight to where the last such call for ``url`` was
+                redirected to another origin, until that is refused; for files
+                read in many ranges.
 
         Raises:
             CopyError: as mapped from the status, or from the transport.
@@ -111,7 +127,8 @@ class HttpClient:
         asked = {**(headers or {}), "accept-encoding": "identity"}
         if start or end is not None:
             asked["range"] = f"bytes={start}-{'' if end is None else end - 1}"
-        response, hops = self._follow("GET", url, asked)
+        find = self._follow_remembered if remembers else self._follow
+        response, hops = find("GET", url, asked)
         try:
             size, total, ignored = check_answer(hops, start, end)
         except BaseException:
@@ -295,6 +312,44 @@ class HttpClient:
             url = moved
         return response, hop
 
+    def _follow_remembered(
+        self, method: str, url: str, headers: Mapping[str, str]
+    ) -> tuple[BaseHTTPResponse, tuple[Hop, ...]]:
+        """As :meth:`_follow`, sparing the redirects of an address that is known."""
+        found = self._at_known(method, url, headers)
+        if found is not None:
+            return found
+        with self._signed.asking(url):
+            found = self._at_known(method, url, headers)  # someone else may have asked meanwhile
+            if found is not None:
+                return found
+            response, hops = self._follow(method, url, headers)
+            if hops[-1].origin != hops[0].origin:
+                last = hops[-2].headers["location"]
+                self._signed.keep(url, urljoin(url, last), hops[:-1])
+            return response, hops
+
+    def _at_known(
+        self, method: str, url: str, headers: Mapping[str, str]
+    ) -> tuple[BaseHTTPResponse, tuple[Hop, ...]] | None:
+        """An answer from where ``url`` is known to lead; None if unknown or no longer good."""
+        known = self._signed.find(url)
+        if known is None:
+            return None
+        try:
+            response, hop = self._send(method, known.url, headers)
+        except CopyError:
+            self._signed.forget(url, known)  # another address may lead elsewhere
+            raise
+        if response.status < 300:
+            return response, (*known.hops, hop)
+        self._signed.forget(url, known)
+        if response.status in _STALE or response.status < 400:
+            discard(response)
+            return None
+        self._raise_if_refused(method, response, hop, True, True)
+        raise AssertionError("a status of 400 and more is refused")
+
     def _send(
         self,
         method: str,
@@ -313,28 +368,37 @@ class HttpClient:
         sent = {"user-agent": self._config.user_agent, **_lower(own), **_lower(headers)}
         silence = timeout_seconds or self._config.read_timeout_seconds
         limits = Timeout(connect=self._config.connect_timeout_seconds, read=silence)
-        try:
-            response = self._pool(origin).urlopen(
-                method,
-                url,
-                body=body,
-                headers=sent,
-                timeout=limits,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-        except (HTTPError, OSError) as error:
-            raise error_for_transport(error, origin, is_repeatable=is_repeatable) from None
-        return response, Hop(origin, response.status, _lower(response.headers))
+        pools = self._pool(origin)
+        with self._turn(url) as heard:
+            try:
+                response = pools.urlopen(
+                    method,
+                    url,
+                    body=body,
+                    headers=sent,
+                    timeout=limits,
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+            except (HTTPError, OSError) as error:
+                raise error_for_transport(error, origin, is_repeatable=is_repeatable) from None
+            told = _lower(response.headers)
+            heard(told)
+        return response, Hop(origin, response.status, told)
+
+    def _turn(self, url: str) -> AbstractContextManager[Heard]:
+        return self._pacer.turn(url) if self._pacer else nullcontext(_unheard)
 
     def _pool(self, origin: Origin) -> PoolManager:
         proxy = proxy_for(self._config, origin)
+        is_plain = origin[0] == "http" and not (proxy or "").lower().startswith("https:")
+        key = (proxy, is_plain)
         with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = make_pools(self._config, proxy, self._sockets)
-            return self._pools[proxy]
+            if key not in self._pools:
+                self._pools[key] = make_pools(self._config, proxy, self._sockets, is_plain=is_plain)
+            return self._pools[key]
 
     def _whole(
         self,
@@ -391,6 +455,10 @@ def _moved_here(url: str, hop: Hop) -> str | None:
         return None
     moved = urljoin(url, target)
     return moved if _origin(moved) == hop.origin else None
+
+
+def _unheard(headers: Mapping[str, str]) -> None:
+    """Nobody paces this client, so nobody listens."""
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

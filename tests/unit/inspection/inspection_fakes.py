@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hubferry.control import CancelToken, Patience, WaitBudget
@@ -71,6 +71,14 @@ class FakeHub:
         head = content if isinstance(content, bytes) else content[0]
         data = head[start:stop].ljust(stop - start, b"\0")
         return FakeStream(data, self.cuts.pop(0) if self.cuts else None)
+
+    def reads_ranges(self, entry: FileEntry) -> bool:
+        return False
+
+    def read_many(
+        self, info: RepoInfo, entries: Sequence[FileEntry]
+    ) -> Iterator[tuple[FileEntry, bytes]]:
+        return iter(())
 
     def stat_files(self, info: RepoInfo, paths: Sequence[str]) -> Mapping[str, FileEntry | None]:
         return {path: self.hidden[path] for path in paths if path in self.hidden}

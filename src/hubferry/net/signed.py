@@ -1,0 +1,78 @@
+"""Signed addresses that a hub redirected to, remembered for the ranges that follow.
+
+A file read in many ranges would otherwise ask the hub for the same redirect
+before each of them: a round trip and a request of its quota every time. Kept in
+memory only, never longer than a few minutes, and forgotten at the first
+refusal.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from hubferry.net.stream import Hop
+
+GOOD_FOR_SECONDS = 600.0
+"""Hugging Face signs for an hour, ModelScope does not say: a guess well below both."""
+_MOST_KEPT = 4096
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedAddress:
+    """Where ``hops`` (the redirects) led to. The address is signed, so it is never shown."""
+
+    url: str = field(repr=False)
+    hops: tuple[Hop, ...] = field(repr=False)
+    good_until: float
+
+
+class SignedAddresses:
+    """Addresses by the one they were asked for under. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, SignedAddress] = OrderedDict()
+        self._asking: OrderedDict[str, threading.Lock] = OrderedDict()
+
+    def find(self, asked: str) -> SignedAddress | None:
+        """The address that ``asked`` led to, if it is still good."""
+        with self._lock:
+            known = self._known.get(asked)
+            return known if known is not None and known.good_until > self._clock() else None
+
+    def keep(self, asked: str, url: str, hops: tuple[Hop, ...]) -> None:
+        """Remember where ``asked`` led to."""
+        with self._lock:
+            found = SignedAddress(url, hops, self._clock() + GOOD_FOR_SECONDS)
+            _put(self._known, asked, found)
+
+    def forget(self, asked: str, known: SignedAddress) -> None:
+        """``known`` was refused; an address found by someone else meanwhile is kept."""
+        with self._lock:
+            if self._known.get(asked) is known:
+                del self._known[asked]
+
+    @contextmanager
+    def asking(self, asked: str) -> Iterator[None]:
+        """One asks while the others wait for what it finds, so that they need not ask too."""
+        with self._lock:
+            lock = self._asking.get(asked) or threading.Lock()
+            _put(self._asking, asked, lock)
+        with lock:
+            yield
+
+
+def _put(kept: OrderedDict[str, V], key: str, value: V) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > _MOST_KEPT:
+        kept.popitem(last=False)

@@ -1,0 +1,240 @@
+"""The source's bytes for whoever needs them: one blob for an upload, small files in one go.
+
+Picks how a blob is read: small ones over one connection in the thread that
+sends them, large ones through a window of connections, and through the spool
+where its setting allows and a broken upload made it worth while.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from hubferry.control import call
+from hubferry.errors import CopyError, CorruptReadError, IntegrityError, Side, SpoolError
+from hubferry.events import FileProgress, Note
+from hubferry.hubs.base import BlobBody
+from hubferry.model import FileEntry, RepoInfo, Sha256
+from hubferry.spool import SpoolFile, SpoolMode
+from hubferry.stream import (
+    BlockSource,
+    CheckedBody,
+    Content,
+    ResumingReader,
+    SerialBlocks,
+    checked_content,
+)
+from hubferry.survey import Tools, expect, opener
+from hubferry.text import T, Text
+from hubferry.window import Window
+
+SERIAL_BYTES = 4 * 1024 * 1024
+"""Up to this size a blob is read by the thread that sends it: threads would cost more."""
+
+
+class Shelter:
+    """Spooled files of one run: open while they are of use, removed when they are not."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._lock = threading.Lock()
+        self._done: dict[Sha256, SpoolFile] = {}
+        self._told: set[str] = set()
+
+    def open(self, sha256: Sha256, size_bytes: int, *, has_failed: bool) -> SpoolFile | None:
+        """Where this blob's bytes are kept, if the setting and the room allow it."""
+        spool = self._tools.spool
+        if spool is None or size_bytes <= SERIAL_BYTES:
+            return None
+        if not (spool.mode is SpoolMode.ALWAYS or has_failed or spool.has(sha256)):
+            return None
+        with self._lock:
+            again = self._done.pop(sha256, None)
+        if again is not None:
+            return again  # sent, and then not held by the target: it is sent once more
+        refusals: list[Text] = []
+        found = spool.open(sha256, size_bytes, refusals.append)
+        if found is None and self._done:
+            # What the target holds needs its room no longer.
+            self.committed(list(self._done))
+            found = spool.open(sha256, size_bytes, refusals.append)
+        if found is None:
+            self._tell(refusals[-1])
+        return found
+
+    def failed(self, error: SpoolError) -> None:
+        """The disk is full or broken; the copy goes on without it."""
+        self._tell(T("the spool is not used any more for this file: {reason}", reason=error))
+
+    def sent(self, sha256: Sha256, file: SpoolFile) -> None:
+        """The target took it; keep it until the commit that names it."""
+        with self._lock:
+            self._done[sha256] = file
+
+    def committed(self, digests: Sequence[Sha256]) -> None:
+        """The target shows these blobs."""
+        with self._lock:
+            files = [self._done.pop(digest) for digest in digests if digest in self._done]
+        for file in files:
+            file.remove()
+
+    def close(self) -> None:
+        """Nothing that was sent stays on the disk."""
+        self.committed(list(self._done))
+
+    def _tell(self, reason: Text) -> None:
+        if str(reason) not in self._told:
+            self._told.add(str(reason))
+            self._tools.observe(Note("warning", reason))
+
+
+class BlobReading:
+    """One blob's bytes, for as many tries of its upload as it takes. A context manager."""
+
+    def __init__(self, tools: Tools, info: RepoInfo, entry: FileEntry, shelter: Shelter) -> None:
+        """``entry`` tells the SHA-256."""
+        assert entry.sha256 is not None, "a blob is named by its digest"
+        self._tools = tools
+        self._info = info
+        self._entry = entry
+        self._sha256 = entry.sha256
+        self._shelter = shelter
+        self._has_failed = False
+        self._spool_failed = False
+        self._is_resumed = False
+        self._file: SpoolFile | None = None
+        self._window: Window | None = None
+
+    def __enter__(self) -> BlobReading:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._leave_window()
+        if self._file is not None:
+            self._file.close()  # kept for a later run
+
+    def body(self) -> BlobBody:
+        """The bytes for the next try."""
+        entry, tools = self._entry, self._tools
+
+        def progress(done: int) -> None:
+            tools.observe(FileProgress(entry.path, done))
+
+        return CheckedBody(
+            expect(entry), self._open_blocks, progress, tools.sent_throttle, tools.uploads.moved
+        )
+
+    def failed(self, error: CopyError) -> bool:
+        """A try ended so; True if the next one may begin at once, without counting this one."""
+        if isinstance(error, SpoolError):
+            self._shelter.failed(error)
+            self._spool_failed = True
+            self._forget_spooled()
+            return True
+        if isinstance(error, CorruptReadError):
+            # Bytes of an earlier run may have rotted on the disk: that is not the source's fault.
+            was_resumed, self._is_resumed = self._is_resumed, False
+            self._forget_spooled()
+            return was_resumed
+        self._has_failed |= error.side is not Side.SOURCE
+        return False
+
+    def sent(self) -> None:
+        """The target holds the blob."""
+        self._leave_window()
+        if self._file is not None:
+            self._shelter.sent(self._sha256, self._file)
+            self._file = None
+
+    def _forget_spooled(self) -> None:
+        self._leave_window()
+        if self._file is not None:
+            self._file.remove()
+            self._file = None
+
+    def _leave_window(self) -> None:
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def _open_blocks(self) -> BlockSource:
+        if self._file is None and not self._spool_failed:
+            self._file = self._shelter.open(
+                self._sha256, self._entry.size_bytes, has_failed=self._has_failed
+            )
+            self._is_resumed = self._file is not None and self._file.present_bytes > 0
+        if self._file is None:
+            return self._serial() if self._entry.size_bytes <= SERIAL_BYTES else self._wide(None)
+        # Over a spooled file the connections go on reading between two tries.
+        if self._window is None:
+            self._window = self._wide(self._file)
+        return _Lasting(self._window)
+
+    def _serial(self) -> BlockSource:
+        tools, size = self._tools, self._entry.size_bytes
+        reader = ResumingReader(
+            opener(tools.source, self._info, self._entry),
+            size,
+            tools.patience(Side.SOURCE),
+            on_read=tools.traffic.read,
+            throttle=tools.read_throttle,
+        )
+        return SerialBlocks(reader, size)
+
+    def _wide(self, file: SpoolFile | None) -> Window:
+        tools = self._tools
+        return Window(
+            partial(tools.source.open, self._info, self._entry),
+            self._entry.size_bytes,
+            tools.patience(Side.SOURCE),
+            tools.lanes,
+            is_ranged=tools.source.reads_ranges(self._entry),
+            throttle=tools.read_throttle,
+            on_read=tools.traffic.read,
+            spooled=file,
+        )
+
+
+class _Lasting:
+    """A window that outlives the try it is read for."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+
+    def blocks(self) -> Iterator[memoryview]:
+        """From the start again."""
+        return self._window.blocks()
+
+    def close(self) -> None:
+        """Left to its owner."""
+
+
+def read_bulk(
+    tools: Tools, info: RepoInfo, entries: Sequence[FileEntry]
+) -> dict[str, Content | CopyError]:
+    """Small files in a few requests, checked, by path.
+
+    What is missing from the answer, or came damaged, is to be read alone.
+
+    Raises:
+        CopyError: the hub cannot be read now, and its patience is used up.
+    """
+
+    def read() -> dict[str, Content | CopyError]:
+        found: dict[str, Content | CopyError] = {}
+        for entry, data in tools.source.read_many(info, entries):
+            tools.traffic.read(len(data))
+            tools.read_throttle.take(len(data))
+            try:
+                found[entry.path] = checked_content(expect(entry), data)
+            except CorruptReadError:
+                continue
+            except IntegrityError as error:
+                found[entry.path] = error.at(side=Side.SOURCE, path=entry.path)
+        return found
+
+    try:
+        return call(tools.patience(Side.SOURCE), read)
+    except CopyError as error:
+        raise error.at(side=Side.SOURCE) from error.__cause__
