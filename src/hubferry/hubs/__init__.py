@@ -32,6 +32,8 @@ class Connection:
     token: Secret | None = None
     is_anonymous: bool = False
     proxy: str | None = None
+    transport: str = "auto"
+    """How large files are read, where the hub knows several ways: ``auto``, ``http``, ``xet``."""
 
 
 class Link(Protocol):
@@ -67,6 +69,7 @@ class HubKind:
 
 def _huggingface(connection: Connection) -> FullHub:
     from hubferry.hubs.huggingface.hub import HuggingFaceHub
+    from hubferry.hubs.huggingface.transport import Transport
 
     return HuggingFaceHub(
         endpoint=connection.endpoint,
@@ -74,6 +77,7 @@ def _huggingface(connection: Connection) -> FullHub:
         proxy=connection.proxy,
         cancel=connection.cancel,
         patience=connection.patience,
+        transport=Transport(connection.transport),
     )
 
 

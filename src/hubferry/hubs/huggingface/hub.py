@@ -22,6 +22,7 @@ from hubferry.hubs.huggingface import choices, lfs, official, wire
 from hubferry.hubs.huggingface.auth import default_endpoint, find_token, git_login, renewed
 from hubferry.hubs.huggingface.gitblobs import BATCH_BYTES, BATCH_FILES, GitBlobs
 from hubferry.hubs.huggingface.official import reading_answers
+from hubferry.hubs.huggingface.reading import Reads
 from hubferry.hubs.huggingface.refusals import (
     ExistsError,
     GatedError,
@@ -30,8 +31,11 @@ from hubferry.hubs.huggingface.refusals import (
     read_limit,
     read_refusal,
 )
+from hubferry.hubs.huggingface.transport import Chooser, Transport
 from hubferry.hubs.huggingface.windows import WINDOW_BYTES, Windows
 from hubferry.hubs.huggingface.writing import Writer
+from hubferry.hubs.huggingface.xet import XetReader, is_installed, require_installed
+from hubferry.hubs.huggingface.xet_token import TokenCache, XetToken
 from hubferry.model import (
     Access,
     Blob,
@@ -49,6 +53,7 @@ from hubferry.model import (
 )
 from hubferry.net.config import HttpConfig, origin_of
 from hubferry.net.http import Credentials, HttpClient
+from hubferry.net.pacing import Pacer
 from hubferry.net.secret import Secret, as_token
 from hubferry.net.status import Refusal
 from hubferry.net.stream import SlicedStream
@@ -96,9 +101,11 @@ class HuggingFaceHub:
         token: None: as the official client finds it; False: anonymous.
         proxy: None: as the environment says.
         patience: makes the budget of tries for each listing page.
+        transport: how large files are read.
 
     Raises:
-        UsageError: ``HF_HUB_OFFLINE`` is set, or the endpoint is not an http(s) URL.
+        UsageError: ``HF_HUB_OFFLINE`` is set, the endpoint is not an http(s) URL, or Xet
+            was asked for and cannot be used.
     """
 
     def __init__(
@@ -109,9 +116,12 @@ class HuggingFaceHub:
         proxy: str | None = None,
         cancel: CancelToken,
         patience: Callable[[], Patience],
+        transport: Transport = Transport.AUTO,
     ) -> None:
         if official.is_offline():
             raise UsageError(T("HF_HUB_OFFLINE is set, so Hugging Face must not be asked"))
+        if transport is Transport.XET:
+            require_installed()
         self.endpoint = (endpoint or default_endpoint()).rstrip("/")
         self._origin = _checked_origin(self.endpoint)
         self._token, self._token_source = _choose_token(token)
@@ -119,20 +129,28 @@ class HuggingFaceHub:
         self._cancel = cancel
         self._patience = patience
         config = HttpConfig(proxy=proxy)
+        pacer = Pacer(partial(wire.request_kind, self._origin), patience)
         self._client = HttpClient(
             config,
             credentials=self._credentials(self._authorization),
             map_refusal=self._read_refusal,
+            pacer=pacer,
         )
         # A client of its own: Git wants the token in another form.
         self._git_client = HttpClient(
             config,
             credentials=self._credentials(self._git_authorization),
             map_refusal=read_limit,
+            pacer=pacer,
         )
         self._git = GitBlobs(self.endpoint, self._git_client)
         self._api = official.make_api(self.endpoint, self._client)
         self._writer = Writer(self.endpoint, self._client)
+        self._reads = Reads(
+            Chooser(transport, can_xet=is_installed()),
+            self._open_http,
+            XetReader(TokenCache(self._xet_token), config, cancel),
+        )
 
     @property
     def traits(self) -> HubTraits:
@@ -141,6 +159,7 @@ class HuggingFaceHub:
 
     def close(self) -> None:
         """Let go of connections; wakes whoever is blocked on one; safe to repeat."""
+        self._reads.close()
         self._client.close()
         self._git_client.close()
 
@@ -225,13 +244,21 @@ class HuggingFaceHub:
         stop = entry.size_bytes if end is None else min(end, entry.size_bytes)
         if start >= stop and entry.size_bytes:
             return io.BytesIO()
+        with self._about(info.repo, entry.path):
+            return self._reads.open(info, entry, start, stop)
+
+    def _open_http(self, info: RepoInfo, entry: FileEntry, start: int, stop: int) -> ByteStream:
         if stop - start > WINDOW_BYTES:
             return Windows(partial(self._open_fresh, info, entry), start, stop, WINDOW_BYTES)
         return self._open_fresh(info, entry, start, stop)
 
     def reads_ranges(self, entry: FileEntry) -> bool:
-        """LFS and Xet files: their store honours ``Range``; the others are small."""
-        return entry.storage is Storage.LFS
+        """LFS files over HTTP; a file that goes through Xet is one stream."""
+        return self._reads.reads_ranges(entry)
+
+    def _xet_token(self, repo: RepoId, commit: str) -> XetToken:
+        url = wire.xet_token_url(self.endpoint, repo, commit)
+        return wire.xet_token(self.endpoint, self._client.get_json(url).json())
 
     def read_many(
         self, info: RepoInfo, entries: Sequence[FileEntry]
@@ -252,7 +279,12 @@ class HuggingFaceHub:
     def _open(self, info: RepoInfo, entry: FileEntry, start: int, stop: int) -> ByteStream:
         url = wire.resolve_url(self.endpoint, info.repo, _commit(info), entry.path)
         is_whole = start == 0 and stop == entry.size_bytes
-        stream = self._client.get(url, start=start, end=None if is_whole else stop)
+        stream = self._client.get(
+            url,
+            start=start,
+            end=None if is_whole else stop,
+            remembers=not is_whole and entry.storage is Storage.LFS,
+        )
         try:
             wire.check_served(stream.hops, self._origin, info.commit, entry, stream.total_bytes)
         except CopyError:

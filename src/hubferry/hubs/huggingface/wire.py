@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from hubferry.errors import CorruptReadError, ProtocolError
+from hubferry.hubs.huggingface.xet_token import XetToken
 from hubferry.model import (
     FileEntry,
     GitOid,
@@ -19,7 +20,8 @@ from hubferry.model import (
     Visibility,
     XetHash,
 )
-from hubferry.net.config import Origin
+from hubferry.net.config import Origin, origin_of
+from hubferry.net.secret import Secret
 from hubferry.net.stream import Hop
 from hubferry.text import T
 
@@ -52,6 +54,50 @@ def tree_url(endpoint: str, repo: RepoId, commit: str) -> str:
 def resolve_url(endpoint: str, repo: RepoId, commit: str, path: str) -> str:
     """Where the bytes of a file are asked for."""
     return f"{web_url(endpoint, repo)}/resolve/{quote_revision(commit)}/{quote(path)}"
+
+
+def xet_token_url(endpoint: str, repo: RepoId, commit: str) -> str:
+    """Where a token for reading the repository's files in Xet storage is given out."""
+    return api_url(endpoint, repo, "xet-read-token", quote_revision(commit))
+
+
+def xet_token(endpoint: str, data: object) -> XetToken:
+    """The token in such an answer.
+
+    Raises:
+        ProtocolError: not the shape we know, or the token would go unencrypted where the
+            hub itself is spoken to encrypted.
+
+    Source: "Authentication" in huggingface/hub-docs, docs/xet.
+    """
+    try:
+        if not isinstance(data, Mapping):
+            raise TypeError
+        access, expires, cas = data["accessToken"], data["exp"], data["casUrl"]
+        if not isinstance(access, str) or not isinstance(expires, int) or not access:
+            raise TypeError
+        scheme = origin_of(cas)[0]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ProtocolError(T("Hugging Face sent a Xet token we cannot read")) from None
+    if scheme != "https" and origin_of(endpoint)[0] == "https":
+        raise ProtocolError(T("Hugging Face names a Xet storage that is not encrypted"))
+    return XetToken(Secret(access), expires, cas)
+
+
+def request_kind(hub: Origin, url: str) -> str | None:
+    """What the hub's request limits count ``url`` as; None: it is not the hub's own.
+
+    Only a sorting: which bucket a kind falls into the hub says itself, on every answer.
+    Source: huggingface/hub-docs, rate-limits.md.
+    """
+    if origin_of(url) != hub:
+        return None
+    path = urlsplit(url).path
+    if "/resolve/" in path:
+        return "resolve"
+    if "/api/" not in path:
+        return "page"
+    return "resolve-cache" if "/api/resolve-cache/" in path else "api"
 
 
 def at_endpoint(url: str, endpoint: str) -> str:
