@@ -100,8 +100,13 @@ class _Careful(HTTPConnectionPool):
         super()._put_conn(conn)
 
 
-def make_pools(config: HttpConfig, proxy: str | None, sockets: OpenSockets) -> PoolManager:
+def make_pools(
+    config: HttpConfig, proxy: str | None, sockets: OpenSockets, *, is_plain: bool = False
+) -> PoolManager:
     """A pool manager for direct connections or for one proxy.
+
+    Args:
+        is_plain: nothing will be encrypted, so certificates need not be read.
 
     Raises:
         UsageError: a proxy scheme we do not speak.
@@ -133,7 +138,7 @@ def make_pools(config: HttpConfig, proxy: str | None, sockets: OpenSockets) -> P
         "maxsize": config.max_connections,
         "blocksize": 1024 * 1024,
         "retries": False,
-        "ssl_context": tls_context(config),
+        "ssl_context": None if is_plain else tls_context(config),
     }
     manager = PoolManager(**settings) if proxy is None else _proxied(proxy, settings)
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}

@@ -196,7 +196,7 @@ def test_a_window_that_others_empty_too_is_shared_out_near_its_end(clock: Clock)
         run.ask(hub)
         hub.used += 1  # somebody else's
     assert hub.refused == 0
-    assert len(clock.pauses) >= 4
+    assert len(clock.pauses) >= 2
     assert all(pause < 150 for pause in clock.pauses)
 
 

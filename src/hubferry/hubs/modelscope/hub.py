@@ -45,6 +45,7 @@ from hubferry.model import (
     make_listing,
 )
 from hubferry.net.config import HttpConfig
+from hubferry.net.pacing import Spacing
 from hubferry.net.secret import Secret
 from hubferry.text import T, Text
 
@@ -101,6 +102,7 @@ class ModelScopeHub:
         config = HttpConfig(proxy=proxy, user_agent=official.USER_AGENT)
         self._net = Transport(self.endpoint, self._login.token, config)
         self._read_before: set[RepoId] = set()
+        self._spacing: dict[RepoId, Spacing] = {}
 
     @property
     def traits(self) -> HubTraits:
@@ -288,7 +290,11 @@ class ModelScopeHub:
             message,
             revision=quote(info.revision, safe=""),
         )
-        return sending.commit_id(self._net.ask(asked, commit))
+        # The limit is the repository's, and its value is told nowhere.
+        spacing = self._spacing.setdefault(info.repo, Spacing(self._patience))
+        with spacing.turn(T("commit")):
+            answer = self._net.ask(asked, commit)
+        return sending.commit_id(answer)
 
     def tag(self, info: RepoInfo, name: str) -> None:
         """Tag the head of ``info.revision``; fine if the tag exists."""

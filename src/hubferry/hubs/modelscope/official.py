@@ -55,8 +55,11 @@ def make_client(endpoint: str, token: Secret | None, config: HttpConfig) -> Any:
     session.trust_env = False
     proxy = proxy_for(config, origin_of(endpoint))
     session.proxies = {"http": proxy, "https": proxy} if proxy else {}
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(config))
+    # Redirects to elsewhere are refused, so no other scheme is ever needed.
+    session.adapters.clear()
+    scheme = origin_of(endpoint)[0]
+    is_plain = scheme == "http" and not (proxy or "").lower().startswith("https:")
+    session.mount(f"{scheme}://", _Adapter(config, is_plain=is_plain))
     session.hooks["response"].append(check_answer)
     # The cookie is set on first use, unlocked: do it before any thread comes along.
     client._ensure_session_auth()
@@ -70,10 +73,10 @@ def close_client(client: Any) -> None:
 
 
 class _Adapter(HTTPAdapter):
-    """Our certificates, and no retries."""
+    """Our certificates, read only if something is to be encrypted, and no retries."""
 
-    def __init__(self, config: HttpConfig) -> None:
-        self._context = tls_context(config)
+    def __init__(self, config: HttpConfig, *, is_plain: bool) -> None:
+        self._context = None if is_plain else tls_context(config)
         super().__init__(pool_maxsize=config.max_connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
