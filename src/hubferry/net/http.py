@@ -19,7 +19,7 @@ from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from hubferry.errors import CopyError, ProtocolError
+from hubferry.errors import CopyError, CorruptReadError, ProtocolError
 from hubferry.net.answers import parse_json
 from hubferry.net.bodies import SMALL_BODY_BYTES, CountedBody, discard, let_go
 from hubferry.net.config import HttpConfig, Origin, origin_of, proxy_for, show_origin
@@ -326,7 +326,7 @@ class HttpClient:
             response, hops = self._follow(method, url, headers)
             if hops[-1].origin != hops[0].origin:
                 last = hops[-2].headers["location"]
-                self._signed.keep(url, urljoin(url, last), hops[:-1])
+                self._signed.keep(url, urljoin(url, last), hops)
             return response, hops
 
     def _at_known(
@@ -342,7 +342,12 @@ class HttpClient:
             self._signed.forget(url, known)  # another address may lead elsewhere
             raise
         if response.status < 300:
-            return response, (*known.hops, hop)
+            if known.is_same(hop.headers.get("etag")):
+                return response, (*known.hops, hop)
+            response.close()
+            self._signed.forget(url, known)
+            host = show_origin(hop.origin)
+            raise CorruptReadError(T("{host} has another content there than before", host=host))
         self._signed.forget(url, known)
         if response.status in _STALE or response.status < 400:
             discard(response)

@@ -32,6 +32,14 @@ class SignedAddress:
     url: str = field(repr=False)
     hops: tuple[Hop, ...] = field(repr=False)
     good_until: float
+    etag: str | None = None
+    """What the store calls this content: ranges of another one must not be joined to it."""
+
+    def is_same(self, etag: str | None) -> bool:
+        """False if an answer names another content; a weak tag names the same bytes here."""
+        if etag is None or self.etag is None:
+            return True
+        return etag.removeprefix("W/") == self.etag.removeprefix("W/")
 
 
 class SignedAddresses:
@@ -50,9 +58,10 @@ class SignedAddresses:
             return known if known is not None and known.good_until > self._clock() else None
 
     def keep(self, asked: str, url: str, hops: tuple[Hop, ...]) -> None:
-        """Remember where ``asked`` led to."""
+        """Remember where ``asked`` led to: over all hops but the last to ``url``."""
+        etag = hops[-1].headers.get("etag")
         with self._lock:
-            found = SignedAddress(url, hops, self._clock() + GOOD_FOR_SECONDS)
+            found = SignedAddress(url, hops[:-1], self._clock() + GOOD_FOR_SECONDS, etag)
             _put(self._known, asked, found)
 
     def forget(self, asked: str, known: SignedAddress) -> None:

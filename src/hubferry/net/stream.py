@@ -6,6 +6,7 @@ import io
 import re
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -20,6 +21,8 @@ from hubferry.text import T
 
 _READ_PIECE_BYTES = 1024 * 1024
 _TLS_PIECE_BYTES = 64 * 1024
+_GATHER_SECONDS = 0.02
+"""Short enough that progress is seen as it is made."""
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
 
 
@@ -153,7 +156,7 @@ class _DirectBody:
         """As :meth:`HttpStream.readinto`."""
         if self._left == 0:
             return 0
-        count: int = self._fill(buffer[: min(len(buffer), self._left, self._piece)])
+        count = self._gather(buffer[: min(len(buffer), self._left)])
         if count == 0:
             raise IncompleteRead(0, self._left)
         self._left -= count
@@ -161,6 +164,25 @@ class _DirectBody:
             # Read to its end, the connection can serve the next request.
             self._raw.close()
             self._response.release_conn()
+        return count
+
+    def _gather(self, buffer: memoryview) -> int:
+        """Receive until the buffer is full or a moment has passed.
+
+        A socket hands out what has come, often 64 KiB: to go up through all layers
+        for each would cost more than the receiving.
+        """
+        count, until = 0, time.monotonic() + _GATHER_SECONDS
+        while count < len(buffer):
+            try:
+                got = self._fill(buffer[count : count + self._piece])
+            except OSError:
+                if not count:
+                    raise
+                return count  # what came before the break counts; it will show again
+            count += got
+            if not got or time.monotonic() > until:
+                break
         return count
 
 
