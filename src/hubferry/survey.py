@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeVar, cast
 
 from hubferry.climbing import Climber
 from hubferry.control import CancelToken, Patience, call
@@ -44,6 +45,9 @@ from hubferry.spool import Spool
 from hubferry.stream import Content, Expected, OpenAt, digest_stream, read_content
 from hubferry.text import T
 from hubferry.throttle import Throttle
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 BUFFER_BYTES = 16 * 1024 * 1024
 """Files up to this size are held in memory while their digest is worked out.
@@ -172,16 +176,43 @@ def list_pinned(hub: Hub, info: RepoInfo, side: Side, tools: Tools) -> Listing:
 
 
 def survey(source: Address, target: Address, tools: Tools, policy: Policy) -> Survey:
-    """Resolve and list both ends, and gather what the ledger knows of their digests."""
+    """Resolve and list both ends at once, and gather what the ledger knows of their digests."""
     tools.observe(StepStarted("list"))
-    source_info, source_listing = resolve_and_list(tools.source, source, Side.SOURCE, tools)
+    (source_info, source_listing), (target_info, target_listing, exists) = both(
+        partial(resolve_and_list, tools.source, source, Side.SOURCE, tools),
+        partial(_look_at_target, target, tools),
+        tools,
+    )
     if not source_listing.entries:
         tools.observe(Note("warning", T("the source has no files")))
-    target_info, target_listing, exists = _look_at_target(target, tools)
     if target_listing.doubtful_folders:
         target_listing = look_closer(source_listing, target_listing, target_info, tools, policy)
     known = _remembered(source_listing, target_listing, tools.ledger)
     return Survey(source_info, source_listing, target_info, exists, target_listing, known)
+
+
+def both(first: Callable[[], A], second: Callable[[], B], tools: Tools) -> tuple[A, B]:
+    """The answers of two questions that do not depend on each other, asked at the same time.
+
+    Raises:
+        CopyError: what the first one met, at once; else what the second met. So the
+            error is the same as if they were asked one after the other.
+        CancelledError: someone asked to stop.
+    """
+    questions: tuple[Callable[[], A | B], ...] = (first, second)
+    answers: dict[int, A | B] = {}
+    second_error: Exception | None = None
+    for outcome in tools.engine.run((0, 1), lambda number: questions[number](), tools.cancel):
+        if outcome.error is None:
+            answers[outcome.task] = cast("A | B", outcome.result)
+        elif outcome.task == 0:
+            raise outcome.error
+        else:
+            second_error = outcome.error
+    tools.cancel.check()
+    if second_error is not None:
+        raise second_error
+    return cast(A, answers[0]), cast(B, answers[1])
 
 
 def _look_at_target(target: Address, tools: Tools) -> tuple[RepoInfo, Listing, bool]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 from hubferry.committing import Tally
 from hubferry.confirming import confirm_copy
@@ -50,6 +51,7 @@ from hubferry.survey import (
     Tools,
     ask_is_branch,
     ask_write_access,
+    both,
     draw_plan,
     learn_digests,
     list_pinned,
@@ -165,8 +167,10 @@ class _Run:
 
     def _guard_writing(self) -> None:
         found, tools = self._survey, self.tools
-        guard_branch(ask_is_branch(found, tools), found, tools.target.traits.default_branch)
-        access = ask_write_access(found, tools)
+        is_branch, access = both(
+            partial(ask_is_branch, found, tools), partial(ask_write_access, found, tools), tools
+        )
+        guard_branch(is_branch, found, tools.target.traits.default_branch)
         guard_access(access, found)
         findings = preflight(found, self.drawn, self.job.policy, tools.target.traits, access)
         guard_preflight(findings, found)
@@ -332,8 +336,10 @@ def plan_repo(job: Job, tools: Tools) -> PlanReport:
     plan = draw_plan(found, tools, policy)
     drawn = settle_blobs(plan, stored_blobs(plan, found, tools))
     guard_selection(policy, found)
-    guard_branch(ask_is_branch(found, tools), found, traits.default_branch)
-    access = ask_write_access(found, tools)
+    is_branch, access = both(
+        partial(ask_is_branch, found, tools), partial(ask_write_access, found, tools), tools
+    )
+    guard_branch(is_branch, found, traits.default_branch)
     groups = group_for_commits(
         drawn.writes, traits.commit_max_changes, traits.commit_max_inline_bytes
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from tests.support.memory_world import MODEL, PLAIN, SOURCE, TARGET, World, big
 
 from hubferry.errors import (
     AccessError,
+    CancelledError,
     CopyError,
     CorruptReadError,
     IntegrityError,
@@ -25,6 +27,7 @@ from hubferry.stream import LFS_POINTER_START
 from hubferry.survey import (
     KEPT_CONTENT_BYTES,
     ask_write_access,
+    both,
     draw_plan,
     learn_digests,
     stored_blobs,
@@ -32,6 +35,10 @@ from hubferry.survey import (
 )
 
 SMALL = {path: data for path, data in MODEL.items() if not path.endswith(".bin") and data}
+
+
+def void(anything: object) -> None:
+    """Make a request's hook of a call that gives something back."""
 
 
 def pair(source: dict[str, bytes] | None = None, target: dict[str, bytes] | None = None) -> World:
@@ -65,6 +72,87 @@ def test_both_ends_are_pinned_once_and_told() -> None:
     ]
     listed = [event for event in world.events if isinstance(event, Listed)]
     assert [event.files for event in listed] == [len(MODEL)] * 2
+
+
+def test_both_ends_are_looked_at_at_the_same_time() -> None:
+    world = pair(target=dict(MODEL))
+    world.workers = 2
+    # Each request of one end waits for the same one of the other; alone, it breaks in the end.
+    together = threading.Barrier(2)
+    world.source.before = world.target.before = lambda request: void(together.wait(20))
+    found = world.look()
+    assert len(found.source_listing.entries) == len(found.target_listing.entries) == len(MODEL)
+    assert sorted(world.source.requests) == sorted(world.target.requests) == ["list", "resolve"]
+
+
+def test_questions_before_the_first_write_are_asked_at_the_same_time() -> None:
+    world = pair(target={})
+    world.workers = 2
+    together = threading.Barrier(2)
+    found = world.look()
+    tools = world.tools
+    waits = (lambda: void(together.wait(20)), lambda: void(together.wait(20)))
+    assert both(*waits, tools) == (None, None)
+    assert found.target_exists
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_where_both_ends_fail_the_source_is_told(workers: int) -> None:
+    world = pair(target={})
+    world.workers = workers
+    target_failed = threading.Event()
+
+    def fail(request: str) -> None:
+        target_failed.set()
+        raise AccessError("not yours")
+
+    def fail_later(request: str) -> None:
+        if workers > 1:
+            target_failed.wait(20)
+        raise AccessError("not ours")
+
+    world.target.before, world.source.before = fail, fail_later
+    with pytest.raises(AccessError) as caught:
+        world.look()
+    assert caught.value.side is Side.SOURCE
+
+
+def test_a_source_that_fails_is_told_while_the_target_is_still_asked() -> None:
+    world = pair(target={})
+    world.workers = 2
+    is_asked, may_end = threading.Event(), threading.Event()
+
+    def never_ends(request: str) -> None:
+        is_asked.set()
+        may_end.wait(60)
+
+    def fail(request: str) -> None:
+        is_asked.wait(20)
+        raise AccessError("not yours")
+
+    world.target.before, world.source.before = never_ends, fail
+    try:
+        with pytest.raises(AccessError):
+            world.look()
+    finally:
+        may_end.set()
+
+
+def test_a_stop_while_both_ends_are_asked_is_a_stop() -> None:
+    world = pair(target={})
+    world.workers = 2
+    may_end = threading.Event()
+
+    def stop(request: str) -> None:
+        world.cancel.cancel()
+        may_end.wait(60)
+
+    world.target.before = world.source.before = stop
+    try:
+        with pytest.raises(CancelledError):
+            world.look()
+    finally:
+        may_end.set()
 
 
 def test_later_reads_are_pinned_to_the_commit_that_was_resolved() -> None:

@@ -8,6 +8,7 @@ the fields that modelscope_hub 0.5.1 reads (November 2026).
 from __future__ import annotations
 
 import base64
+import threading
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,35 @@ def test_a_walk_goes_down_only_where_it_must() -> None:
     assert len(files) == wire.LISTING_CAP + 3
     assert doubtful == ["deep/a"]
     assert sorted(asked_for) == sorted(answers)
+
+
+def test_folders_of_a_cut_listing_are_asked_for_at_the_same_time() -> None:
+    cut = tuple(FileEntry(f"a/{number}", 1) for number in range(wire.LISTING_CAP))
+    all_there = threading.Barrier(4)  # breaks, after a while, where one waits for another
+
+    def read_page(folder: str, recursive: bool) -> wire.Page:
+        if (folder, recursive) == ("", True):
+            return wire.Page(cut, ("b", "c"))
+        all_there.wait(20)
+        return wire.Page((), ()) if folder else wire.Page((), ("a", "b", "c"))
+
+    files, doubtful = walk(read_page)
+    assert (len(files), doubtful) == (wire.LISTING_CAP, [])
+
+
+def test_a_failed_answer_ends_a_walk_and_the_rest_is_not_asked_for() -> None:
+    cut = tuple(FileEntry(f"d{number}/x", 1) for number in range(wire.LISTING_CAP))
+    asked_for: list[str] = []
+
+    def read_page(folder: str, recursive: bool) -> wire.Page:
+        if not folder and recursive:
+            return wire.Page(cut, ())
+        asked_for.append(folder)
+        raise ProtocolError("no")
+
+    with pytest.raises(ProtocolError):
+        walk(read_page, width=2)
+    assert len(asked_for) < wire.LISTING_CAP
 
 
 def test_a_file_that_changes_during_a_walk_is_noticed() -> None:
