@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.cases import MIB, Case, Scenario
-from bench.results import MB, Results, Verdict, at_most
+from bench.results import MB, Results, Row, Verdict, at_most, holds
 from bench.tools import HUBFERRY
 from bench.world import FileSet
+from hubferry.lanes import LANE_BYTES
+from hubferry.stream import BLOCK_BYTES
 
 _FILES = 8
 _WORKERS = (1, 4, 8)
 _SMALLER = 20
 """How much smaller the set is that shows whether size matters."""
+_FORMULA_SLACK = 0.15
+
+
+def stated_bytes(base_bytes: float, connections: float, files: int) -> float:
+    """What the product says it takes: the base, a window for each connection, a block a file."""
+    return base_bytes + connections * LANE_BYTES + files * BLOCK_BYTES
 
 
 def memory(size_bytes: int) -> Scenario:
@@ -41,6 +49,12 @@ def memory(size_bytes: int) -> Scenario:
             count: (row.peak_rss_bytes - base_row.peak_rss_bytes) / count / MB
             for count, row in rows.items()
         }
+        stated = {
+            count: row.peak_rss_bytes
+            / stated_bytes(base_row.peak_rss_bytes, _connections(row), count)
+            for count, row in rows.items()
+        }
+        of_stated = ", ".join(f"{count}: {each:.2f}" for count, each in stated.items())
         grown = rows[most].peak_rss_bytes / small_row.peak_rss_bytes
         shown = ", ".join(f"{count}: {each:.0f}" for count, each in above.items())
         return [
@@ -60,6 +74,12 @@ def memory(size_bytes: int) -> Scenario:
                 f"{base_row.peak_rss_bytes / MB:.0f} MB)",
                 *rows.values(),
             ),
+            holds(
+                "base + connections x window + files x block holds within 15 %",
+                f"measured / stated by workers: {of_stated}",
+                *rows.values(),
+                also=all(abs(each - 1) <= _FORMULA_SLACK for each in stated.values()),
+            ),
         ]
 
     return Scenario(
@@ -69,3 +89,7 @@ def memory(size_bytes: int) -> Scenario:
         judge,
         remark="The lab hashes what it takes in and keeps digests only.",
     )
+
+
+def _connections(row: Row) -> float:
+    return row.median(lambda run: run.traffic.connections)
