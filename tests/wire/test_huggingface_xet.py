@@ -254,8 +254,9 @@ def test_a_cut_xorb_is_read_again(
 def test_a_stalled_storage_is_given_up_and_opened_anew_at_the_offset(
     lab: Lab, hub: HuggingFaceHub, cancel: CancelToken
 ) -> None:
-    lab.faults.add(Fault("xet.xorb", "stall", after=3, times=5))
+    lab.faults.add(Fault("xet.xorb", "stall", after=3, times=2))
     assert checked_read(hub, "big.bin", cancel) == BIG.sha256
+    assert lab.faults.snapshot()[0]["struck"] == 2
     lab.faults.clear()
     lab.faults.add(Fault("xet.xorb", "stall", times=None))
     stream = open_file(hub, "big.bin")

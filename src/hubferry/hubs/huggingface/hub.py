@@ -150,6 +150,7 @@ class HuggingFaceHub:
             Chooser(transport, can_xet=is_installed()),
             self._open_http,
             XetReader(TokenCache(self._xet_token), config, cancel),
+            cancel,
         )
 
     @property

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-from hubferry.errors import CancelledError, CopyError, RateLimitedError, UnavailableError
+from hubferry.control import CancelToken
+from hubferry.errors import (
+    CancelledError,
+    CopyError,
+    RateLimitedError,
+    TimedOutError,
+    UnavailableError,
+)
 from hubferry.hubs.base import ByteStream
 from hubferry.hubs.huggingface.transport import Chooser
 from hubferry.model import FileEntry, RepoInfo, Storage
 from hubferry.net.redact import redact
+from hubferry.text import T
+
+_TOO_LONG_SECONDS = 3.0
+"""Twice a slow window, and less than any reader waits before it cuts a connection: a guess."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +45,11 @@ class Xet(Protocol):
 class Reads:
     """Opens files over HTTP or through Xet, and tells the chooser how it went. Thread-safe."""
 
-    def __init__(self, chooser: Chooser, over_http: Open, xet: Xet) -> None:
+    def __init__(self, chooser: Chooser, over_http: Open, xet: Xet, cancel: CancelToken) -> None:
         self._chooser = chooser
         self._over_http = over_http
         self._xet = xet
+        self._cancel = cancel
 
     def reads_ranges(self, entry: FileEntry) -> bool:
         """LFS files over HTTP: their store honours ``Range``; the others are small.
@@ -46,13 +60,14 @@ class Reads:
 
     def open(self, info: RepoInfo, entry: FileEntry, start: int, stop: int) -> ByteStream:
         """Open bytes ``start`` to ``stop``, at least one of them."""
-        stream = self._open_xet(info, entry, start, stop) if self._chooser.by_xet(entry) else None
-        if stream is not None:
-            return stream
-        plain = self._over_http(info, entry, start, stop)
+        if self._chooser.by_xet(entry):
+            stream = self._open_xet(info, entry, start, stop)
+            if stream is not None:
+                return stream
+        open_it = partial(self._over_http, info, entry, start, stop)
         if not self._chooser.measures(entry):
-            return plain
-        return _Metered(plain, self._chooser, entry)
+            return open_it()
+        return _Metered(open_it, self._chooser, entry, is_by_xet=False)
 
     def close(self) -> None:
         """End what is open through Xet; HTTP streams end with their client."""
@@ -62,19 +77,19 @@ class Reads:
         self, info: RepoInfo, entry: FileEntry, start: int, stop: int
     ) -> ByteStream | None:
         """None: Xet cannot be used and HTTP may be."""
+        open_it = partial(self._xet.open, info, entry, start, stop)
         if not self._chooser.can_fall_back:
-            return self._xet.open(info, entry, start, stop)
+            return open_it()
         try:
-            stream = self._xet.open(info, entry, start, stop)
+            return _Metered(open_it, self._chooser, entry, is_by_xet=True, on_failure=self._give_up)
         except (CancelledError, RateLimitedError):
             raise
         except CopyError as error:
             self._give_up(error)
             return None
-        return _Metered(stream, self._chooser, entry, on_failure=self._give_up)
 
     def _give_up(self, error: CopyError) -> None:
-        if self._chooser.gave_up():
+        if not self._cancel.is_cancelled and self._chooser.gave_up():
             _log.warning(
                 "Xet storage cannot be read, so files come over plain HTTP from now on: %s",
                 redact(str(error)),
@@ -82,53 +97,59 @@ class Reads:
 
 
 class _Metered:
-    """A stream of a large file; tells the chooser of its bytes and times when it is closed.
-
-    With ``on_failure`` (of Xet) a stream that fails is told at once.
-    """
+    """A stream of a large file; tells the chooser of its bytes and times, and of its failure."""
 
     def __init__(
         self,
-        stream: ByteStream,
+        open_it: Callable[[], ByteStream],
         chooser: Chooser,
         entry: FileEntry,
         *,
-        on_failure: Callable[[CopyError], None] | None = None,
+        is_by_xet: bool,
+        on_failure: Callable[[CopyError], None] = lambda error: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream = stream
         self._chooser = chooser
-        self._entry = entry
         self._on_failure = on_failure
         self._clock = clock
         self._done = 0
         self._waited = 0.0
-        self._opened_at = clock()
-        self._is_closed = False
-        chooser.opened(entry, is_by_xet=on_failure is not None)
+        self._once = threading.Lock()
+        self._asked_at: float | None = None
+        self._began = clock()
+        self._reading = chooser.opened(entry, is_by_xet=is_by_xet)
+        try:
+            self._stream = open_it()
+        except BaseException:
+            self._tell_end()
+            raise
+        self._waited = clock() - self._began
 
     def readinto(self, buffer: memoryview, /) -> int:
         """As the stream's own."""
-        began = self._clock()
+        began = self._asked_at = self._clock()
         try:
             count = self._stream.readinto(buffer)
         except UnavailableError as error:
-            self._failed(error)
+            if not self._once.locked():  # else it was closed, and did not fail by itself
+                self._on_failure(error)
             raise
+        finally:
+            self._asked_at = None
         self._waited += self._clock() - began
         self._done += count
         return count
 
     def close(self) -> None:
-        """As the stream's own."""
+        """As the stream's own. A reader that closes it while it waits has found it too slow."""
+        asked_at = self._asked_at
+        if asked_at is not None and self._clock() - asked_at > _TOO_LONG_SECONDS:
+            self._on_failure(TimedOutError(T("nothing comes from Xet storage")))
+        self._tell_end()
         self._stream.close()
-        if not self._is_closed:
-            self._is_closed = True
-            self._chooser.closed(
-                self._entry, self._done, self._waited, self._clock() - self._opened_at
-            )
 
-    def _failed(self, error: CopyError) -> None:
-        # One that we closed ourselves did not fail.
-        if self._on_failure is not None and not self._is_closed:
-            self._on_failure(error)
+    def _tell_end(self) -> None:
+        if self._once.acquire(blocking=False):
+            self._chooser.closed(
+                self._reading, self._done, self._waited, self._clock() - self._began
+            )

@@ -35,12 +35,13 @@ class Transport(StrEnum):
 
 
 @dataclass
-class _Reading:
+class Reading:
     """One large file on its way, over any number of streams; seconds of the chooser's clock.
 
     Only time with a stream open counts: a pause between two tries is nobody's speed.
     """
 
+    entry: FileEntry
     is_by_xet: bool
     streams: int = 0
     since: float = 0.0
@@ -80,7 +81,7 @@ class Chooser:
         self._clock = clock
         self._lock = threading.Lock()
         self._chosen: dict[FileEntry, bool] = {}
-        self._readings: dict[FileEntry, _Reading] = {}
+        self._readings: dict[FileEntry, Reading] = {}
         self._figures: dict[bool, float] = {}
         self._has_tried = False
         self._company = 0.0
@@ -115,39 +116,37 @@ class Chooser:
             was_usable, self._can_xet = self._can_xet, False
             return was_usable
 
-    def opened(self, entry: FileEntry, *, is_by_xet: bool) -> None:
-        """A stream of a large file was opened."""
+    def opened(self, entry: FileEntry, *, is_by_xet: bool) -> Reading:
+        """A stream of a large file is being opened; :meth:`closed` wants what is returned."""
         with self._lock:
             now = self._clock()
+            self._pass_time(now)
             reading = self._readings.get(entry)
             if reading is None or reading.is_by_xet != is_by_xet:
                 # A file that changed its transport in the middle tells nothing of either.
-                self._pass_time(now)
-                reading = self._readings[entry] = _Reading(is_by_xet)
+                reading = self._readings[entry] = Reading(entry, is_by_xet)
             if reading.streams == 0:
-                self._pass_time(now)
                 reading.since, reading.company_at = now, self._company
             reading.streams += 1
+            return reading
 
     def closed(
-        self, entry: FileEntry, byte_count: int, waited_seconds: float, open_seconds: float
+        self, reading: Reading, byte_count: int, waited_seconds: float, stream_seconds: float
     ) -> None:
-        """That stream was closed: what it gave, how long it was asked for bytes and open."""
+        """That stream ended: what it gave, how long it was waited for, and its whole time."""
         with self._lock:
-            reading = self._readings.get(entry)
-            if reading is None or reading.streams == 0:
-                return
+            now = self._clock()
+            self._pass_time(now)
             reading.byte_count += byte_count
             reading.waited_seconds += waited_seconds
-            reading.stream_seconds += open_seconds
-            if reading.streams == 1:
-                now = self._clock()
-                self._pass_time(now)
-                reading.open_seconds += now - reading.since
-                reading.company += self._company - reading.company_at
+            reading.stream_seconds += stream_seconds
             reading.streams -= 1
-            if reading.streams == 0 and reading.byte_count >= entry.size_bytes:
-                self._conclude(entry, reading)
+            if reading.streams:
+                return
+            reading.open_seconds += now - reading.since
+            reading.company += self._company - reading.company_at
+            if reading.byte_count >= reading.entry.size_bytes:
+                self._conclude(reading)
 
     def _pass_time(self, now: float) -> None:
         """Keep count of large files being read, times seconds."""
@@ -155,10 +154,11 @@ class Chooser:
         self._company += count * (now - self._company_since)
         self._company_since = now
 
-    def _conclude(self, entry: FileEntry, reading: _Reading) -> None:
-        del self._readings[entry]
+    def _conclude(self, reading: Reading) -> None:
+        if self._readings.get(reading.entry) is reading:
+            del self._readings[reading.entry]
         # Whoever reads it again may have got wrong bytes: the other way next time.
-        self._chosen[entry] = False
+        self._chosen[reading.entry] = False
         if reading.open_seconds <= 0:
             return
         is_clear = reading.waited_seconds >= _WAITING_SHARE * reading.stream_seconds

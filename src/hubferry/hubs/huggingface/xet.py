@@ -18,7 +18,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError as NeverBegunError
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -59,11 +60,11 @@ class XetLimits:
     """Shared out between the streams open at the same time; each gets two at least."""
     stall_seconds: float = 30.0
     """A stream without a window for this long is given up."""
-
-    @property
-    def quick_seconds(self) -> float:
-        """A window that took longer than this shares a link too thin for so many."""
-        return self.stall_seconds / 8
+    quick_seconds: float = 2.0
+    """A window that took longer shares a thin link with too many others. Below the time in
+    which readers begin to doubt a connection that shows no byte."""
+    careful_bytes: int = 1024 * 1024
+    """What a stream asks for first after one has stalled, and never less."""
 
 
 def is_installed() -> bool:
@@ -164,8 +165,8 @@ class XetReader:
                 self._limits,
                 start,
                 stop,
-                first_lanes=1 if self._has_stalled else 4,
-                most_lanes=max(2, most),
+                lanes=max(2, most),
+                is_careful=self._has_stalled,
                 cancel=self._cancel,
                 clock=self._clock,
                 on_close=self._closed,
@@ -291,8 +292,8 @@ class XetStream:
         start: int,
         stop: int,
         *,
-        first_lanes: int,
-        most_lanes: int,
+        lanes: int,
+        is_careful: bool,
         cancel: CancelToken,
         clock: Callable[[], float],
         on_close: Callable[[XetStream, bool], None],
@@ -301,12 +302,13 @@ class XetStream:
         self._limits = limits
         self._next_start = start
         self._stop = stop
-        self._lanes = min(first_lanes, most_lanes)
-        self._most_lanes = most_lanes
+        self._most = lanes * limits.window_bytes
+        # Bytes to have on their way; half of the most to begin with, to see what the link is.
+        self._goal = limits.careful_bytes if is_careful else self._most // 2
         self._cancel = cancel
         self._clock = clock
         self._on_close = on_close
-        self._pool = ThreadPoolExecutor(most_lanes, thread_name_prefix="xet")
+        self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="xet")
         self._ahead: deque[Future[tuple[list[bytes], float]]] = deque()
         self._pieces: deque[bytes] = deque()
         self._rest = memoryview(b"")
@@ -349,22 +351,32 @@ class XetStream:
         self._wait()
         try:
             pieces, seconds = self._ahead.popleft().result()
-        except CancelledError:  # never begun: closed meanwhile by another thread
+        except NeverBegunError:  # closed meanwhile by another thread
             raise _closed_error() from None
         except CopyError:
             self.close()
             raise
-        # Windows side by side share the link: fewer of them each arrive sooner, so that a
-        # thin link is not taken for a dead one.
-        is_quick = seconds <= self._limits.quick_seconds
-        self._lanes = min(self._lanes + 1, self._most_lanes) if is_quick else self._lanes // 2 or 1
+        self._aim(seconds)
         self._pieces.extend(pieces)
         return True
 
+    def _aim(self, seconds: float) -> None:
+        """Ask for more while windows come quickly, for half where one took too long.
+
+        What is on its way shares the link: less of it arrives sooner, so that a
+        thin link is not taken for a dead one.
+        """
+        if seconds > self._limits.quick_seconds:
+            self._goal = max(self._goal // 2, self._limits.careful_bytes)
+        else:
+            self._goal = min(self._goal + min(self._goal, self._limits.window_bytes), self._most)
+
     def _fetch_ahead(self) -> None:
-        while len(self._ahead) < self._lanes and self._next_start < self._stop:
+        window_bytes = min(self._limits.window_bytes, self._goal)
+        lanes = self._goal // window_bytes
+        while len(self._ahead) < lanes and self._next_start < self._stop:
             start = self._next_start
-            self._next_start = min(start + self._limits.window_bytes, self._stop)
+            self._next_start = min(start + window_bytes, self._stop)
             try:
                 self._ahead.append(self._pool.submit(self._fetch, start, self._next_start))
             except RuntimeError:  # closed meanwhile by another thread
