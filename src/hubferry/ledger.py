@@ -25,8 +25,6 @@ from hubferry.text import T
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 10.0
 """How long to wait for another process's write; one write takes milliseconds."""
-_QUERY_SIZE = 500
-"""SQLite allows 999 bound values in old builds; stay well below."""
 
 _metadata = sa.MetaData()
 
@@ -61,6 +59,14 @@ _pairs = sa.Table(
     _metadata,
     sa.Column("git_oid", sa.String, primary_key=True),
     sa.Column("sha256", sa.String, nullable=False, index=True),
+)
+
+# Thousands of digests are one bound value: bound one by one they cost more than the search.
+_BY_GIT_OID = (
+    "SELECT git_oid, sha256 FROM json_each(?) AS asked JOIN digest_pairs ON git_oid = asked.value"
+)
+_BY_SHA256 = (
+    "SELECT git_oid, sha256 FROM json_each(?) AS asked JOIN digest_pairs ON sha256 = asked.value"
 )
 
 
@@ -212,25 +218,20 @@ class Ledger:
         """The known SHA-256 for these Git oids."""
         return {
             GitOid(git): Sha256(sha)
-            for git, sha in self._lookup(_pairs.c.git_oid, [oid.hex for oid in oids])
+            for git, sha in self._lookup(_BY_GIT_OID, [oid.hex for oid in oids])
         }
 
     def git_oid_of(self, digests: Collection[Sha256]) -> dict[Sha256, GitOid]:
         """The known Git oid for these SHA-256."""
         return {
             Sha256(sha): GitOid(git)
-            for git, sha in self._lookup(_pairs.c.sha256, [digest.hex for digest in digests])
+            for git, sha in self._lookup(_BY_SHA256, [digest.hex for digest in digests])
         }
 
-    def _lookup(self, column: sa.Column[str], values: list[str]) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
+    def _lookup(self, query: str, values: list[str]) -> list[tuple[str, str]]:
         with self._translated(), self._engine.connect() as connection:
-            for start in range(0, len(values), _QUERY_SIZE):
-                query = sa.select(_pairs.c.git_oid, _pairs.c.sha256).where(
-                    column.in_(values[start : start + _QUERY_SIZE])
-                )
-                found += [(row.git_oid, row.sha256) for row in connection.execute(query)]
-        return found
+            found = connection.exec_driver_sql(query, (json.dumps(values),))
+            return [(git, sha) for git, sha in found]
 
     def runs(self, limit: int = 50) -> list[dict[str, Any]]:
         """The latest runs, newest first."""

@@ -16,6 +16,8 @@ from hubferry.text import T, Text
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _HEX40 = re.compile(r"[0-9a-f]{40}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -256,18 +258,29 @@ def path_problem(path: str) -> Text | None:
         return T("the path is empty")
     if path.startswith("/"):
         return T("the path is absolute")
-    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in path):
+    if _CONTROL.search(path):
         return T("the path holds a control character")
-    if any("\ud800" <= char <= "\udfff" for char in path):
+    if _SURROGATE.search(path):
         return T("the path is not valid Unicode")
     segments = path.split("/")
     if "" in segments:
         return T("the path has an empty segment")
     if "." in segments or ".." in segments:
         return T("the path has a '.' or '..' segment")
-    if any(segment.lower() == ".git" for segment in segments):
+    if ".git" in path.lower().split("/"):
         return T("the path goes into a .git folder")
     return None
+
+
+def folders_of(paths: Iterable[str]) -> frozenset[str]:
+    """Every folder above the paths (without the root)."""
+    found: set[str] = set()
+    for path in paths:
+        parent = path.rpartition("/")[0]
+        while parent and parent not in found:
+            found.add(parent)
+            parent = parent.rpartition("/")[0]
+    return frozenset(found)
 
 
 def make_listing(
@@ -294,14 +307,12 @@ def make_listing(
             raise ValueError(f"path listed twice: {entry.path!r}")
         else:
             good[entry.path] = entry
-    for path in list(good):
-        parts = path.split("/")
-        parents = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
-        for parent in parents:
-            if parent in good:
-                reason = T("the path is a file and a folder at once")
-                refused[parent] = RefusedPath(parent, reason)
-                refused[path] = RefusedPath(path, reason)
+    both = good.keys() & folders_of(good)
+    for path in good if both else ():
+        for parent in both & folders_of([path]):
+            reason = T("the path is a file and a folder at once")
+            refused[parent] = RefusedPath(parent, reason)
+            refused[path] = RefusedPath(path, reason)
     kept = tuple(good[path] for path in sorted(good) if path not in refused)
     return Listing(
         repo,

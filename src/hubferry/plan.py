@@ -15,7 +15,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
-from hubferry.model import Blob, FileEntry, GitOid, Listing, RefusedPath, Sha256, Visibility
+from hubferry.model import (
+    Blob,
+    FileEntry,
+    GitOid,
+    Listing,
+    RefusedPath,
+    Sha256,
+    Visibility,
+    folders_of,
+)
 from hubferry.text import T, Text
 
 
@@ -78,6 +87,8 @@ class Policy:
 
     def selects(self, path: str) -> bool:
         """True if the filters let ``path`` through."""
+        if not (self.include or self.exclude):
+            return True
         if self.include and not _matches(path, self.include):
             return False
         return not _matches(path, self.exclude)
@@ -239,25 +250,29 @@ class _Planner:
 
     def change(self, source: FileEntry) -> PlanEntry:
         """What happens to one source path."""
-        path = source.path
-        entry = PlanEntry(
-            path,
-            Action.UPLOAD,
-            T("not at the target"),
+        is_inline = self._is_inline(source)
+        action, reason = self._decide(source, Action.INLINE if is_inline else Action.UPLOAD)
+        return PlanEntry(
+            source.path,
+            action,
+            reason,
             source.size_bytes,
             source.sha256,
-            self._is_inline(source),
-            commit_rank(path),
+            is_inline,
+            commit_rank(source.path),
         )
+
+    def _decide(self, source: FileEntry, send: Action) -> tuple[Action, Text]:
+        path = source.path
         if not self.policy.selects(path):
-            return replace(entry, action=Action.FILTERED, reason=T("not selected"))
+            return Action.FILTERED, T("not selected")
         if (problem := self.rules.path_problem(path)) is not None:
-            return replace(entry, action=Action.REFUSED, reason=problem)
+            return Action.REFUSED, problem
         if (present := self.target.by_path.get(path)) is not None:
-            return self._compare(entry, source, self.known.enrich(present, is_source=False))
+            return self._compare(source, self.known.enrich(present, is_source=False), send)
         if (blocker := self._blocker(path)) is not None:
-            return replace(entry, action=Action.REFUSED, reason=blocker)
-        return self._send(entry, T("not at the target"))
+            return Action.REFUSED, blocker
+        return send, T("not at the target")
 
     def _is_inline(self, source: FileEntry) -> bool:
         if self.rules.must_inline(source.path):
@@ -265,28 +280,15 @@ class _Planner:
             return source.size_bytes <= self.inline_limit_bytes
         return self.rules.wants_inline(source.path, source.size_bytes)
 
-    def _compare(self, entry: PlanEntry, source: FileEntry, present: FileEntry) -> PlanEntry:
+    def _compare(self, source: FileEntry, present: FileEntry, send: Action) -> tuple[Action, Text]:
         same = is_same(source, present)
         if same:
-            return replace(entry, action=Action.PRESENT, reason=T("equal at the target"))
+            return Action.PRESENT, T("equal at the target")
         if same is None:
-            return replace(
-                entry,
-                action=Action.READ,
-                reason=T("same size; a digest is unknown, so it is read once to compare"),
-            )
+            return Action.READ, T("same size; a digest is unknown, so it is read once to compare")
         if self.policy.on_conflict is not OnConflict.OVERWRITE:
-            return replace(
-                entry,
-                action=Action.CONFLICT,
-                reason=T("differs at the target; left alone by --on-conflict"),
-            )
-        return self._send(entry, T("differs at the target"))
-
-    @staticmethod
-    def _send(entry: PlanEntry, reason: Text) -> PlanEntry:
-        action = Action.INLINE if entry.is_inline else Action.UPLOAD
-        return replace(entry, action=action, reason=reason)
+            return Action.CONFLICT, T("differs at the target; left alone by --on-conflict")
+        return send, T("differs at the target")
 
     def _blocker(self, path: str) -> Text | None:
         """Why ``path`` cannot stand beside what the target keeps (file against folder)."""
@@ -320,17 +322,6 @@ class _Planner:
             reason=T("not at the source"),
             rank=RANK_UNBLOCK if is_blocking else RANK_DELETE,
         )
-
-
-def folders_of(paths: Iterable[str]) -> frozenset[str]:
-    """Every folder above the paths (without the root)."""
-    found: set[str] = set()
-    for path in paths:
-        parent = path.rpartition("/")[0]
-        while parent and parent not in found:
-            found.add(parent)
-            parent = parent.rpartition("/")[0]
-    return frozenset(found)
 
 
 def make_plan(

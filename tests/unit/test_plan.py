@@ -14,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubferry.hubs.memory import git_oid_of, sha256_of
-from hubferry.model import FileEntry, Listing, RefusedPath, RepoId, Sha256, make_listing
+from hubferry.model import (
+    FileEntry,
+    Listing,
+    RefusedPath,
+    RepoId,
+    Sha256,
+    folders_of,
+    make_listing,
+)
 from hubferry.plan import (
     RANK_CARD,
     RANK_CONFIG,
@@ -30,7 +38,6 @@ from hubferry.plan import (
     base64_bytes,
     commit_rank,
     deletion_limit,
-    folders_of,
     group_for_commits,
     is_same,
     listing_digest,

@@ -86,7 +86,9 @@ class _Router(httpx2.Client):
     """Sends marked requests through our clients and leaves all others as they were."""
 
     def __init__(self) -> None:
-        super().__init__(follow_redirects=True, timeout=30.0)
+        # Without connections of its own: making them reads certificates, and we have ours.
+        super().__init__(follow_redirects=True, timeout=30.0, transport=httpx2.BaseTransport())
+        self._others: httpx2.Client | None = None
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Answer one request of the official client."""
@@ -95,7 +97,9 @@ class _Router(httpx2.Client):
             # ours, only to adorn the User-Agent. 404 means "none".
             return httpx2.Response(404, request=request)
         if _MARK not in request.headers:
-            return super().send(request, **options)
+            with _lock:
+                self._others = self._others or httpx2.Client(follow_redirects=True, timeout=30.0)
+            return self._others.send(request, **options)
         client = _clients.get(request.headers.pop(_MARK))
         if client is None:
             raise UnavailableError(T("the connection to Hugging Face was closed"))
