@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +22,7 @@ TARGET_OWNER = "your-org"
 _MAX_SECONDS = 3600
 # Request quotas would decide the small-file runs; what is measured here is speed.
 _NO_QUOTA = "100000000"
+_REFS = "info/refs?service=git-upload-pack"
 _SOURCE_DATA = ("hf.cdn", "hf.raw", "hf.git", "xet.xorb")
 
 
@@ -76,10 +79,11 @@ class LabProcess:
         """Make a source repository; how a file is given: ``hubferry.lab.control.seed_repo``."""
         card = {"hub": "hf", "id": repo, "license": "mit", "xet": xet}
         self._ask("POST", "/seed", {**card, "files": files})
-        # The lab computes Xet ids when they are first shown: not while a clock runs.
-        listing = f"{self.hf_endpoint}/api/models/{repo}/tree/main?recursive=true"
-        with urllib.request.urlopen(listing, timeout=600) as answer:
-            answer.read()
+        # The lab computes Xet ids and builds the Git repository when they are first asked for:
+        # not while a clock runs.
+        for path in (f"api/models/{repo}/tree/main?recursive=true", f"{repo}.git/{_REFS}"):
+            with suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(f"{self.hf_endpoint}/{path}", timeout=600).close()
 
     def shape(self, rules: Sequence[ShapeRule]) -> None:
         """Put these rules in force, and no others."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import random
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,7 @@ from bench.nginx import Nginx, trusting
 from hubferry.lab.content import READ_SIZE_BYTES, SyntheticContent
 
 _MEMORY = Path("/dev/shm")
+_SMALL_BYTES = 64 * 1024
 
 Carrier = Literal["lab", "nginx", "nginx with TLS"]
 
@@ -156,9 +159,7 @@ class World:
 
     def _given(self, name: str, files: FileSet) -> dict[str, dict[str, Any]]:
         if self._nginx is None:
-            return {
-                path: {"size": size, "seed": f"{name}/{path}"} for path, size in files.files.items()
-            }
+            return {path: _file(f"{name}/{path}", size) for path, size in files.files.items()}
         given: dict[str, dict[str, Any]] = {}
         for number, (path, size) in enumerate(files.files.items()):
             place = self._nginx.cdn_folder / f"{name.replace('/', '-')}-{number}"
@@ -175,6 +176,13 @@ class World:
             place = self._nginx.cdn_folder / "repos" / sha256[:2] / sha256[2:4]
             place.mkdir(parents=True, exist_ok=True)
             (place / sha256).hardlink_to(given[path]["path"])
+
+
+def _file(seed: str, size_bytes: int) -> dict[str, Any]:
+    """How to give a file to the lab; small ones have nothing in common that Git could leave out."""
+    if size_bytes > _SMALL_BYTES:
+        return {"size": size_bytes, "seed": seed}
+    return {"base64": base64.b64encode(random.Random(seed).randbytes(size_bytes)).decode()}
 
 
 def _write(place: Path, content: SyntheticContent) -> None:
