@@ -72,15 +72,21 @@ MAY_IMPORT: dict[str, set[str]] = {
         *NOUNS,
         *("control", "events", "spool", "stream", "survey", "window", "hubs.base"),
     },
+    "learning": {
+        *NOUNS,
+        *("control", "events", "plan", "reading", "stream", "survey", "engines.base"),
+    },
     "sending": {*NOUNS, "control", "events", "reading", "stream", "survey", "hubs.base"},
     "committing": {*NOUNS, "control", "events", "plan", "survey", "sending"},
     "delivery": {
         *NOUNS,
-        *("events", "engines.base", "packing", "plan", "survey", "sending", "committing"),
+        *("events", "engines.base", "packing", "plan", "reading", "survey", "sending"),
+        "committing",
     },
     "confirming": {*NOUNS, "control", "events", "plan", "compare", "survey"},
     "transfer": {
         "confirming",
+        "learning",
         *NOUNS,
         "control",
         "events",
@@ -95,6 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "verify": {
         *NOUNS,
+        "learning",
         "compare",
         "control",
         "events",
@@ -121,6 +128,7 @@ CORE = {
     "lanes",
     "window",
     "reading",
+    "learning",
     "packing",
     "throttle",
     "ledger",
@@ -137,7 +145,6 @@ CORE = {
     "outcome",
     "events",
     "control",
-    "throttle",
     "engines",
     "hubs.base",
 }

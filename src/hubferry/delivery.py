@@ -34,6 +34,7 @@ from hubferry.events import FileFinished
 from hubferry.model import Blob, FileEntry, Sha256
 from hubferry.packing import Packer
 from hubferry.plan import Action, PlanEntry, group_for_commits
+from hubferry.reading import bulk_limits, take_batch
 from hubferry.sending import Delivered, Sender, SendTask
 from hubferry.survey import Survey, Tools, run_tools
 from hubferry.text import T
@@ -49,9 +50,6 @@ BULK_LANES = 2
 
 BESIDES = SMALL_LANES + BULK_LANES + 2
 """What an engine has to run beside blobs: small files, a question, a commit."""
-
-BULK_FILES = 256
-"""Files of one batch: what fits into a commit, so that commits can start early."""
 
 RESEND_ROUNDS = 3
 """How often a blob that the target took and then did not hold is sent again."""
@@ -122,7 +120,7 @@ class Delivery:
         self._in_flight = Counter[str]()
         self._held_bytes = 0
         self._outages = 0
-        self._has_bulk = traits_bulk(tools) > 0
+        self._bulk = bulk_limits(tools)
         self._pulled_at: float | None = None
         self._sort_in(entries)
 
@@ -243,7 +241,7 @@ class Delivery:
         is_full = self._held_bytes >= HELD_CONTENT_BYTES and self._in_flight.total() > 0
         if is_full:
             return None
-        if self._alone or not self._has_bulk:
+        if self._alone or self._bulk is None:
             queue = self._alone or self._small
             if not queue or self._in_flight["small"] >= SMALL_LANES:
                 return None
@@ -253,14 +251,9 @@ class Delivery:
         return self._next_batch()
 
     def _next_batch(self) -> Task:
-        traits, batch, total = self._tools.source.traits, list[SendTask](), 0
-        while self._small and len(batch) < min(traits.bulk_files, BULK_FILES):
-            size = self._small[0].entry.size_bytes
-            if batch and total + size > traits.bulk_bytes:
-                break
-            batch.append(self._hold(self._small.popleft()))
-            total += size
-        return BulkTask(tuple(batch))
+        assert self._bulk is not None
+        batch = take_batch(self._small, lambda task: task.entry.size_bytes, self._bulk)
+        return BulkTask(tuple(self._hold(task) for task in batch))
 
     def _hold(self, task: SendTask) -> SendTask:
         self._held_bytes += task.entry.size_bytes
@@ -333,7 +326,8 @@ class Delivery:
         elif error is not None:
             raise error
         assert isinstance(result, dict)
-        self._has_bulk &= bool(result)
+        if not result:
+            self._bulk = None
         for one in task.tasks:
             done = result.get(one.key)
             if done is None:
@@ -453,12 +447,6 @@ class Delivery:
             if _ends_run(error):
                 raise
             self._done[task.key] = error
-
-
-def traits_bulk(tools: Tools) -> int:
-    """How many files the source gives in one go; 0 if it does not."""
-    traits = tools.source.traits
-    return traits.bulk_files if traits.bulk_bytes else 0
 
 
 def _blob(entry: FileEntry) -> Blob:

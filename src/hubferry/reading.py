@@ -8,8 +8,11 @@ where its setting allows and a broken upload made it worth while.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from hubferry.control import call
 from hubferry.errors import CopyError, CorruptReadError, IntegrityError, Side, SpoolError
@@ -29,8 +32,13 @@ from hubferry.survey import Tools, expect, opener
 from hubferry.text import T, Text
 from hubferry.window import Window
 
+BULK_FILES = 256
+"""Small files read in one go: what fits into a commit, so that commits can start early."""
+
 SERIAL_BYTES = 4 * 1024 * 1024
 """Up to this size a blob is read by the thread that sends it: threads would cost more."""
+
+Item = TypeVar("Item")
 
 
 class Shelter:
@@ -189,7 +197,7 @@ class BlobReading:
             self._entry.size_bytes,
             tools.patience(Side.SOURCE),
             tools.lanes,
-            is_ranged=tools.source.reads_ranges(self._entry),
+            is_ranged=partial(tools.source.reads_ranges, self._entry),
             throttle=tools.read_throttle,
             on_read=tools.traffic.read,
             spooled=file,
@@ -208,6 +216,36 @@ class _Lasting:
 
     def close(self) -> None:
         """Left to its owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkLimits:
+    """What one call for many small files may be about."""
+
+    files: int
+    size_bytes: int
+
+
+def bulk_limits(tools: Tools) -> BulkLimits | None:
+    """The source's limits for reading many files in one go; None if it has no such way."""
+    traits = tools.source.traits
+    if not (traits.bulk_files and traits.bulk_bytes):
+        return None
+    return BulkLimits(min(traits.bulk_files, BULK_FILES), traits.bulk_bytes)
+
+
+def take_batch(
+    queue: deque[Item], size_of: Callable[[Item], int], limits: BulkLimits
+) -> list[Item]:
+    """Take as many from the front as one call may be about; one at least."""
+    batch = [queue.popleft()]
+    total = size_of(batch[0])
+    while queue and len(batch) < limits.files:
+        total += size_of(queue[0])
+        if total > limits.size_bytes:
+            break
+        batch.append(queue.popleft())
+    return batch
 
 
 def read_bulk(

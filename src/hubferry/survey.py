@@ -7,22 +7,20 @@ hub; what it learns of digests goes to the ledger.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import is_
 from typing import TypeVar, cast
 
 from hubferry.climbing import Climber
 from hubferry.control import CancelToken, Patience, call
 from hubferry.engines.base import Engine
 from hubferry.errors import (
-    CancelledError,
     CopyError,
     IntegrityError,
-    LedgerError,
     NotFoundError,
     ProtocolError,
-    RateLimitedError,
     Side,
 )
 from hubferry.events import Listed, Note, Observer, Resolved, StepStarted
@@ -42,7 +40,7 @@ from hubferry.model import (
 )
 from hubferry.plan import Action, KnownDigests, Plan, Policy, listing_digest, make_plan
 from hubferry.spool import Spool
-from hubferry.stream import Content, Expected, OpenAt, digest_stream, read_content
+from hubferry.stream import Content, Expected, OpenAt
 from hubferry.text import T
 from hubferry.throttle import Throttle
 
@@ -54,9 +52,6 @@ BUFFER_BYTES = 16 * 1024 * 1024
 
 Hugging Face turns files above 10 MB into LFS files, so regular files fit.
 """
-
-KEPT_CONTENT_BYTES = 32 * 1024 * 1024
-"""Content read to compare is kept up to this much in all, so that it is not read twice."""
 
 _STAT_SIZE = 50
 
@@ -131,6 +126,8 @@ class Survey:
     target_listing: Listing
     known: KnownDigests
     kept: dict[str, Content] = field(default_factory=dict)
+    drawn: tuple[tuple[object, ...], Plan] | None = field(default=None, repr=False)
+    """The latest plan and what it was drawn from."""
 
     def source_head(self, tools: Tools) -> str:
         """What names the source's state."""
@@ -285,8 +282,11 @@ def _remembered(source: Listing, target: Listing, ledger: Ledger) -> KnownDigest
 
 def draw_plan(found: Survey, tools: Tools, policy: Policy) -> Plan:
     """The plan for what is known now."""
+    basis = (found.source_listing, found.target_listing, found.known, policy)
+    if found.drawn is not None and all(map(is_, found.drawn[0], basis)):
+        return found.drawn[1]  # nothing was learned since
     traits = tools.target.traits
-    return make_plan(
+    plan = make_plan(
         found.source_listing,
         found.target_listing,
         tools.target,
@@ -295,6 +295,8 @@ def draw_plan(found: Survey, tools: Tools, policy: Policy) -> Plan:
         own_files=traits.own_files,
         inline_limit_bytes=traits.commit_max_inline_bytes,
     )
+    found.drawn = basis, plan
+    return plan
 
 
 def stored_blobs(plan: Plan, found: Survey, tools: Tools) -> set[Sha256]:
@@ -354,47 +356,6 @@ def ask_write_access(found: Survey, tools: Tools) -> Access:
         raise error.at(side=Side.TARGET, step="plan", repo=repo) from error.__cause__
 
 
-def learn_digests(found: Survey, plan: Plan, tools: Tools) -> dict[str, CopyError]:
-    """Read, once, each source file the plan cannot compare; fills ``found.known``.
-
-    Small content is kept for sending, up to ``KEPT_CONTENT_BYTES``. Returns
-    why some files could not be read, by path.
-    """
-    unknown = plan.of(Action.READ)
-    if not unknown:
-        return {}
-    tools.observe(StepStarted("read"))
-    failures: dict[str, CopyError] = {}
-    learned: dict[str, tuple[Sha256, GitOid]] = {}
-    by_content = _by_content(found, [entry.path for entry in unknown])
-    kept_bytes = 0
-
-    def read(paths: tuple[str, ...]) -> tuple[Sha256, GitOid, Content | None]:
-        return _read_one(found, paths[0], tools)
-
-    for outcome in tools.engine.run(by_content, read, tools.cancel):
-        if outcome.error is not None:
-            if not isinstance(outcome.error, CopyError) or _ends_run(outcome.error):
-                raise outcome.error
-            error = outcome.error.at(side=Side.SOURCE, step="read", repo=str(found.source.repo))
-            failures.update({path: error.of(path) for path in outcome.task})
-            continue
-        assert outcome.result is not None
-        sha256, git_oid, content = outcome.result
-        for path in outcome.task:
-            learned[path] = (sha256, git_oid)
-        if content is not None and kept_bytes + len(content.data) <= KEPT_CONTENT_BYTES:
-            kept_bytes += len(content.data)
-            found.kept.update(dict.fromkeys(outcome.task, content))
-    tools.cancel.check()
-    remember(found, learned, tools.ledger)
-    return failures
-
-
-def _ends_run(error: CopyError) -> bool:
-    return isinstance(error, CancelledError | LedgerError | RateLimitedError)
-
-
 def probe_source(found: Survey, plan: Plan, tools: Tools) -> None:
     """Open the first file that is to be sent, so that a source nobody may read leaves no trace.
 
@@ -419,33 +380,6 @@ def probe_source(found: Survey, plan: Plan, tools: Tools) -> None:
         repo = str(found.source.repo)
         raise error.at(side=Side.SOURCE, step="read", repo=repo, path=first.path) from None
     stream.close()
-
-
-def _by_content(found: Survey, paths: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Group paths whose bytes are known to be the same, so that they are read once."""
-    groups: dict[object, list[str]] = {}
-    for path in paths:
-        entry = found.source_listing.by_path[path]
-        groups.setdefault(entry.sha256 or entry.git_oid or path, []).append(path)
-    return iter([tuple(group) for group in groups.values()])
-
-
-def _read_one(found: Survey, path: str, tools: Tools) -> tuple[Sha256, GitOid, Content | None]:
-    entry = found.source_listing.by_path[path]
-    expected = expect(entry)
-    open_at = opener(tools.source, found.source, entry)
-    read = tools.traffic.read
-
-    def whole() -> tuple[Sha256, GitOid, Content | None]:
-        content = read_content(expected, open_at, tools.patience(Side.SOURCE), read)
-        return content.sha256, content.git_oid, content
-
-    def streamed() -> tuple[Sha256, GitOid, Content | None]:
-        return *digest_stream(expected, open_at, tools.patience(Side.SOURCE), read), None
-
-    return call(
-        tools.patience(Side.SOURCE), whole if entry.size_bytes <= BUFFER_BYTES else streamed
-    )
 
 
 def expect(entry: FileEntry) -> Expected:

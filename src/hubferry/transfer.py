@@ -35,6 +35,7 @@ from hubferry.guards import (
     guard_selection,
     refused_paths,
 )
+from hubferry.learning import learn_digests
 from hubferry.model import Address
 from hubferry.outcome import ErrorRecord, PlanReport, RepoRef, RunReport
 from hubferry.plan import (
@@ -53,7 +54,6 @@ from hubferry.survey import (
     ask_write_access,
     both,
     draw_plan,
-    learn_digests,
     list_pinned,
     probe_source,
     stored_blobs,

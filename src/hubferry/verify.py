@@ -26,10 +26,11 @@ from hubferry.errors import (
 )
 from hubferry.events import FileFinished, FileStarted, StepStarted, Verified
 from hubferry.hubs.base import ByteStream, SourceHub
+from hubferry.learning import learn_digests
 from hubferry.model import FileEntry, RepoInfo
 from hubferry.outcome import ErrorRecord, RepoRef, RunReport
 from hubferry.stream import Expected, ResumingReader, digest_stream
-from hubferry.survey import Survey, Tools, draw_plan, learn_digests, opener, survey
+from hubferry.survey import Survey, Tools, draw_plan, opener, survey
 from hubferry.text import T
 from hubferry.transfer import Job
 

@@ -13,12 +13,14 @@ from hubferry.lab.config import LabConfig
 from hubferry.lab.limits import RateWindow
 from hubferry.lab.repos import Seed
 from hubferry.lab.server import Lab
+from hubferry.reading import BULK_FILES
 
 FOLDERS = 4
 SMALL_FILES = 3_500
 BIG_FILES = 5
 PAGES = -(-(SMALL_FILES + BIG_FILES + FOLDERS) // LabConfig.page_size)
 MAX_COMMITS = 20
+BATCHES = -(-SMALL_FILES // BULK_FILES)
 
 
 def many_files() -> dict[str, Seed]:
@@ -42,24 +44,26 @@ def test_many_small_files_take_few_commits_and_a_second_run_does_nothing(bench: 
     check_copied(bench, bench.copy())
     assert counters.commits_made("ms") <= MAX_COMMITS
     tried = 1  # one byte of one file may be read before a target is created
-    assert counters.requests("hf.resolve") <= SMALL_FILES + BIG_FILES + tried
+    assert counters.requests("hf.resolve") <= BIG_FILES + tried
+    assert counters.requests("hf.git") <= BATCHES + 1
 
-    _check_nothing_to_do(bench, reads=0)
+    _check_nothing_to_do(bench, batches=0)
     spent = counters.requests("hf.") + counters.requests("ms.")
     assert spent <= PAGES + FOLDERS + 5, counters.snapshot()["endpoints"]
 
     bench.forget()
-    _check_nothing_to_do(bench, reads=SMALL_FILES)
+    _check_nothing_to_do(bench, batches=BATCHES + 1)
 
 
-def _check_nothing_to_do(bench: Bench, *, reads: int) -> None:
+def _check_nothing_to_do(bench: Bench, *, batches: int) -> None:
     counters = bench.lab.counters
     counters.reset()
     report = bench.copy()
     check_copied(bench, report)
     assert (report.bytes.sent, report.commits, report.files.sent) == (0, 0, 0)
     assert counters.bytes_in("ms.put") == counters.requests("ms.commit") == 0
-    assert counters.requests("hf.resolve") == reads
+    assert counters.requests("hf.resolve") == 0
+    assert counters.requests("hf.git") <= batches
     print(counters.requests("hf."), counters.requests("ms."), "requests,", report.seconds, "s")
 
 

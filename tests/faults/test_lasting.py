@@ -23,6 +23,7 @@ def test_lasting_corruption_is_never_committed(
     path = {"hf.cdn": "weights.bin", "hf.raw": "notes.txt"}[endpoint]
     bench.seed({path: WEIGHTS[:3000] if path == "notes.txt" else WEIGHTS})
     bench.lab.faults.add(Fault(endpoint, "corrupt", times=None))
+    bench.lab.faults.add(Fault("hf.git", "corrupt", times=None))
 
     report = bench.copy()
 

@@ -44,6 +44,9 @@ def case(name: str, *faults: Fault, waits: float = 0.0, max_commits: int = 1) ->
     )
 
 
+NO_GIT = Fault("hf.git", "status", status=404)
+"""Small files are then read one by one."""
+
 SURVIVED = [
     case("source listing 503", Fault("hf.tree", "status", status=503)),
     case("source listing reset", Fault("hf.tree", "reset")),
@@ -59,9 +62,15 @@ SURVIVED = [
     case("download one byte wrong", Fault("hf.cdn", "corrupt")),
     case("download last byte wrong", Fault("hf.cdn", "corrupt", fraction=1.0)),
     case("download empty", Fault("hf.cdn", "empty")),
-    case("small file cut short", Fault("hf.raw", "truncate", match="data/3")),
-    case("small file one byte wrong", Fault("hf.raw", "corrupt", match="data/3")),
-    case("small file empty", Fault("hf.raw", "empty", match="data/3")),
+    case("many files at once cut short", Fault("hf.git", "truncate", after=1)),
+    case("many files at once reset", Fault("hf.git", "reset", after=1)),
+    case("many files at once garbled", Fault("hf.git", "corrupt", after=1)),
+    case("many files at once refused", Fault("hf.git", "status", status=403)),
+    case("many files at once not now", Fault("hf.git", "status", status=503)),
+    case("many files too often", Fault("hf.git", "status", status=429, retry_after=6), waits=6),
+    case("small file cut short", NO_GIT, Fault("hf.raw", "truncate", match="data/3")),
+    case("small file one byte wrong", NO_GIT, Fault("hf.raw", "corrupt", match="data/3")),
+    case("small file empty", NO_GIT, Fault("hf.raw", "empty", match="data/3")),
     case("download stalls", Fault("hf.cdn", "stall")),
     case("address runs out", Fault("hf.cdn", "reset"), Fault("hf.cdn", "status", status=403)),
     case("target listing 403 once", Fault("ms.files", "status", status=403, after=1)),

@@ -18,7 +18,17 @@ from hubferry.lab.repos import Seed
 from hubferry.lab.server import Lab
 from hubferry.plan import Policy
 
-READS = ("hf.info", "hf.tree", "hf.resolve", "hf.raw", "hf.cdn", "ms.info", "ms.files", "ms.me")
+READS = (
+    "hf.info",
+    "hf.tree",
+    "hf.git",
+    "hf.resolve",
+    "hf.raw",
+    "hf.cdn",
+    "ms.info",
+    "ms.files",
+    "ms.me",
+)
 WRITES = ("ms.login", "ms.create", "ms.batch", "ms.put", "ms.commit")
 KINDS: tuple[FaultKind, ...] = (
     "status", "status", "reset", "truncate", "corrupt", "empty", "drop_blob", "after_status",

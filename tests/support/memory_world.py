@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from hubferry.climbing import Climber
 from hubferry.control import CancelToken, Patience, WaitBudget
 from hubferry.engines import Engine, make_engine
 from hubferry.events import Event
@@ -89,6 +90,7 @@ class World:
             self.cancel,
             lambda side: no_pauses(self.cancel),
             self.events.append,
+            uploads=Climber(self.workers, self.workers),
         )
 
     def limit_commits(self, max_changes: int, max_inline_bytes: int = 8 * KIB * KIB) -> None:

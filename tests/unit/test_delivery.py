@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
-from tests.support.memory_world import KIB, MODEL, TARGET, CountingHub, World, big
+from tests.support.memory_world import BIG, KIB, MODEL, TARGET, CountingHub, World, big
 
 from hubferry import delivery
+from hubferry.climbing import Climber
 from hubferry.delivery import NETWORK_DOWN_AFTER, RESEND_ROUNDS, Delivery
 from hubferry.engines import make_engine
 from hubferry.errors import (
@@ -22,7 +23,7 @@ from hubferry.errors import (
     UnavailableError,
 )
 from hubferry.events import FileFinished
-from hubferry.hubs.base import ByteStream
+from hubferry.hubs.base import BlobBody, ByteStream, UploadTicket
 from hubferry.hubs.memory import sha256_of
 from hubferry.model import FileEntry, RepoInfo, Visibility
 from hubferry.plan import settle_blobs
@@ -344,3 +345,143 @@ def test_content_of_another_size_than_listed_never_gets_in() -> None:
     failures = deliver(world).tally.failures
     assert {error.code for error in failures.values()} == {"corrupt_read"}
     assert dict(world.target_files) == {}
+
+
+def in_bulk(world: World, files: int = 100, size_bytes: int = 1 << 20) -> World:
+    """Let the source give many small files in one go."""
+    world.source.traits = replace(world.source.traits, bulk_files=files, bulk_bytes=size_bytes)
+    return world
+
+
+def small_files(count: int) -> dict[str, bytes]:
+    return {f"s/{n:04}.txt": f"small {n}\n".encode() for n in range(count)}
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_small_files_come_many_at_a_time(workers: int) -> None:
+    files = {**small_files(1000), "w.bin": big(1)}
+    world = in_bulk(fresh(files, workers))
+    tally = deliver(world).tally
+    assert dict(world.target_files) == files
+    assert world.source.requests.count("read_many 100") == 10
+    assert [r for r in world.source.requests if r.startswith("open")] == ["open w.bin"]
+    assert tally.commits <= -(-1001 // 256) + 1
+
+
+def test_a_batch_is_bounded_by_its_bytes() -> None:
+    files = {f"{n}.txt": bytes([n]) * 400 for n in range(10)}
+    world = in_bulk(fresh(files), size_bytes=1000)
+    deliver(world)
+    assert dict(world.target_files) == files
+    assert world.source.requests.count("read_many 2") == 5
+
+
+def test_what_a_batch_leaves_out_is_read_alone() -> None:
+    world = in_bulk(fresh(small_files(20)))
+    inner = world.source.read_many
+
+    def forgetful(
+        info: RepoInfo, entries: Sequence[FileEntry]
+    ) -> Iterator[tuple[FileEntry, bytes]]:
+        return (pair for pair in inner(info, entries) if not pair[0].path.endswith("7.txt"))
+
+    world.source.read_many = forgetful  # type: ignore[method-assign]
+    deliver(world)
+    assert dict(world.target_files) == small_files(20)
+    opened = [r for r in world.source.requests if r.startswith("open")]
+    assert sorted(opened) == ["open s/0007.txt", "open s/0017.txt"]
+
+
+def test_what_a_batch_brings_damaged_is_read_alone() -> None:
+    world = in_bulk(fresh(small_files(3)))
+    inner = world.source.read_many
+
+    def rotten(info: RepoInfo, entries: Sequence[FileEntry]) -> Iterator[tuple[FileEntry, bytes]]:
+        return ((e, b"x" + d[1:] if e.path == "s/0001.txt" else d) for e, d in inner(info, entries))
+
+    world.source.read_many = rotten  # type: ignore[method-assign]
+    deliver(world)
+    assert dict(world.target_files) == small_files(3)
+    assert "open s/0001.txt" in world.source.requests
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_source_that_gives_no_batch_after_all_is_not_asked_again(workers: int) -> None:
+    world = in_bulk(fresh(small_files(500), workers), files=50)
+    asked: list[int] = []
+
+    def nothing(info: RepoInfo, entries: Sequence[FileEntry]) -> Iterator[tuple[FileEntry, bytes]]:
+        asked.append(len(entries))
+        return iter(())
+
+    world.source.read_many = nothing  # type: ignore[method-assign]
+    deliver(world)
+    assert dict(world.target_files) == small_files(500)
+    assert len(asked) <= 2
+
+
+def test_a_way_for_many_that_is_down_does_not_stop_single_files() -> None:
+    world = in_bulk(fresh(small_files(30)))
+
+    def down(info: RepoInfo, entries: Sequence[FileEntry]) -> Iterator[tuple[FileEntry, bytes]]:
+        raise UnavailableError("down")
+
+    world.source.read_many = down  # type: ignore[method-assign]
+    tally = deliver(world).tally
+    assert dict(world.target_files) == small_files(30)
+    assert not tally.failures
+
+
+def test_a_pointer_text_in_a_batch_is_an_error_of_that_file() -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+    world = in_bulk(fresh({**small_files(3), "broken.txt": pointer}))
+    failures = deliver(world).tally.failures
+    assert {path: type(error) for path, error in failures.items()} == {"broken.txt": IntegrityError}
+    assert set(world.target_files) == set(small_files(3))
+
+
+def test_the_largest_blob_goes_first() -> None:
+    files = {f"{name}.bin": big(seed, BIG + seed) for seed, name in enumerate("bdacfe")}
+    world = fresh(files)
+    deliver(world)
+    opened = [r for r in world.source.requests if r.startswith("open")]
+    assert opened == [f"open {name}.bin" for name in "efcadb"]
+
+
+def test_no_more_blobs_travel_than_help() -> None:
+    world = fresh({f"{n}.bin": big(n) for n in range(20)}, workers=8)
+    at_once, most, lock = 0, 0, threading.Lock()
+    inner = world.target.put_blob
+
+    def put_blob(info: RepoInfo, ticket: UploadTicket, body: BlobBody) -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        threading.Event().wait(0.02)
+        inner(info, ticket, body)
+        with lock:
+            at_once -= 1
+
+    world.target.put_blob = put_blob  # type: ignore[method-assign]
+    found, plan = world.draw()
+    tools = replace(world.tools, uploads=Climber(3, 3))
+    Delivery(plan.writes, found, tools, lambda n, total: "", "run").run()
+    assert most == 3
+
+
+def test_a_commit_on_its_way_does_not_hold_up_blobs() -> None:
+    world = fresh({"a.txt": b"a", "b.txt": b"b", **{f"{n}.bin": big(n) for n in range(9)}}, 4)
+    world.limit_commits(1)
+    is_committing, may_end = threading.Event(), threading.Event()
+
+    def before(request: str) -> None:
+        if request == "commit" and not is_committing.is_set():
+            is_committing.set()
+            assert may_end.wait(20), "nothing was sent while a commit was on its way"
+        elif request == "put_blob" and is_committing.is_set():
+            may_end.set()
+
+    world.target.before = before
+    deliver(world)
+    assert len(world.target_files) == 11

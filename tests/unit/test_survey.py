@@ -21,15 +21,14 @@ from hubferry.errors import (
 )
 from hubferry.events import Listed, Note, Resolved
 from hubferry.hubs.memory import git_oid_of, sha256_of
+from hubferry.learning import KEPT_CONTENT_BYTES, learn_digests
 from hubferry.model import Address, FileEntry, Listing, RepoInfo
 from hubferry.plan import Action, Policy
 from hubferry.stream import LFS_POINTER_START
 from hubferry.survey import (
-    KEPT_CONTENT_BYTES,
     ask_write_access,
     both,
     draw_plan,
-    learn_digests,
     stored_blobs,
     survey,
 )
@@ -255,7 +254,7 @@ def test_content_read_to_compare_is_kept_for_sending() -> None:
 
 def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEPT_CONTENT_BYTES <= 64 * 1024 * 1024
-    monkeypatch.setattr("hubferry.survey.KEPT_CONTENT_BYTES", 10)
+    monkeypatch.setattr("hubferry.learning.KEPT_CONTENT_BYTES", 10)
     files = {f"{n}": f"{n:04}".encode() for n in range(10)}
     world = pair(files, dict.fromkeys(files, b"xxxx"))
     found = world.look()
@@ -266,7 +265,7 @@ def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_large_file_is_streamed_for_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubferry.survey.BUFFER_BYTES", 100)
+    monkeypatch.setattr("hubferry.learning.BUFFER_BYTES", 100)
     world = pair({"a": b"a" * 101}, {"a": b"a" * 101})
     found = world.look()
     assert learn_digests(found, draw_plan(found, world.tools, PLAIN), world.tools) == {}
