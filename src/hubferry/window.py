@@ -185,7 +185,7 @@ class Window:
     """Reads one file; ``blocks`` may be asked for again only with a spooled file below.
 
     Args:
-        is_ranged: several ranges may be read at once.
+        is_ranged: whether several ranges may be read at once; asked again and again.
         on_read: hears of bytes that came over the link.
     """
 
@@ -196,7 +196,7 @@ class Window:
         patience: Patience,
         lanes: Lanes,
         *,
-        is_ranged: bool,
+        is_ranged: Callable[[], bool],
         throttle: Throttle,
         on_read: Callable[[int], None],
         spooled: SpoolFile | None = None,
@@ -279,7 +279,7 @@ class Window:
             ).start()
 
     def _share(self) -> int:
-        return self._lanes.share if self._is_ranged else 1
+        return self._lanes.share if self._is_ranged() else 1
 
     def _limit(self) -> int:
         """The first block that is too far ahead to be read now."""
@@ -290,7 +290,7 @@ class Window:
 
     def _share_out(self) -> None:
         """Take the far end of a long span from a lone lane, so that others can help it."""
-        if len(self._working) != 1 or not self._is_ranged:
+        if len(self._working) != 1 or not self._is_ranged():
             return
         lane = self._working[0]
         fair = lane.block + 1 + SPAN_BLOCKS
@@ -311,7 +311,7 @@ class Window:
         return True
 
     def _span_blocks(self) -> int:
-        if not self._is_ranged:
+        if not self._is_ranged():
             return self._count
         if self._share() > 1:
             return SPAN_BLOCKS

@@ -102,7 +102,7 @@ def window_of(
     *,
     level: int = 1,
     lanes: Lanes | None = None,
-    is_ranged: bool = True,
+    is_ranged: Callable[[], bool] = lambda: True,
     attempts: int = 4,
     cancel: CancelToken | None = None,
     gate: Gate | None = None,
@@ -229,8 +229,24 @@ def test_files_in_flight_share_the_lanes() -> None:
 
 def test_what_is_not_ranged_is_one_stream() -> None:
     source = Source(bytes_of(20 * MIB))
-    assert take(window_of(source, level=8, is_ranged=False)) == source.data
+    assert take(window_of(source, level=8, is_ranged=lambda: False)) == source.data
     assert source.opened == [(0, None)]
+
+
+def test_a_file_that_turns_out_to_be_ranged_is_helped_by_more_lanes() -> None:
+    source = Source(bytes_of(40 * MIB))
+
+    def is_ranged() -> bool:
+        return len(source.opened) > 1
+
+    def drop_the_first(offset: int, number: int) -> None:
+        if number == 1 and offset >= 3 * MIB:
+            raise UnavailableError("this way is closed")
+
+    source.hurdle = drop_the_first
+    assert take(window_of(source, level=8, is_ranged=is_ranged)) == source.data
+    assert source.opened[:2] == [(0, None), (3 * MIB, None)]
+    assert len(source.opened) > 8
 
 
 def test_a_refusal_fails_the_file() -> None:

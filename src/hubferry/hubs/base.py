@@ -188,7 +188,8 @@ class SourceHub(Hub, Protocol):
     def reads_ranges(self, entry: FileEntry) -> bool:
         """Whether several ranges of this file may be read at once, each for one request.
 
-        False: one stream from start to end is the best there is.
+        False: one stream from start to end is the best there is. The answer may
+        turn to True while the file is read, never to False. Asks nobody.
         """
 
     def read_many(
