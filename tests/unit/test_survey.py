@@ -154,6 +154,15 @@ def test_a_stop_while_both_ends_are_asked_is_a_stop() -> None:
         may_end.set()
 
 
+def test_a_plan_is_drawn_again_only_when_more_is_known() -> None:
+    world = pair(target=dict(MODEL))
+    found, plan = world.draw()
+    assert draw_plan(found, world.tools, PLAIN) is plan
+    assert draw_plan(found, world.tools, replace(PLAIN, exclude=("*.bin",))) is not plan
+    found.known = found.known.with_pairs([])
+    assert draw_plan(found, world.tools, PLAIN) == plan
+
+
 def test_later_reads_are_pinned_to_the_commit_that_was_resolved() -> None:
     world = pair({"a": b"1"})
     found = world.look()
