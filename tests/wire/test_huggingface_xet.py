@@ -395,6 +395,16 @@ def test_a_proxy_that_hf_xet_would_not_take_rules_it_out(lab: Lab, cancel: Cance
         hub.close()
 
 
+def test_xet_switched_off_for_the_official_client_is_off_here_too(
+    lab: Lab, cancel: CancelToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    with pytest.raises(UsageError) as caught:
+        make_hub(lab, cancel, Transport.XET)
+    assert "HF_HUB_DISABLE_XET" in str(caught.value)
+    make_hub(lab, cancel, Transport.AUTO).close()
+
+
 def test_without_hf_xet_asking_for_it_is_a_mistake_and_auto_means_http(
     lab: Lab, cancel: CancelToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,8 +48,9 @@ _POLL_SECONDS = 0.1
 class XetLimits:
     """Sizes and times of all streams of one hub.
 
-    Memory of a stream is about three times ``window_bytes`` for each of its lanes:
-    what the network brought, what was unpacked, and what Python holds of it.
+    Memory of a stream is up to three times ``window_bytes`` for each of its lanes and
+    for the window being handed on: what the network brought, what was unpacked, and
+    what Python holds of it. ``hf_xet`` itself takes about 16 MB, once.
     """
 
     window_bytes: int = 8 * 1024 * 1024
