@@ -107,6 +107,14 @@ def copied(lab: LabProcess, home: Path, sizes: list[int], *options: str) -> Ende
     return ended
 
 
+def test_nothing_but_the_record_is_left_on_the_disk(
+    discarding_lab: LabProcess, tmp_path: Path
+) -> None:
+    copied(discarding_lab, tmp_path / "xet", [20 * MIB], "--transport", "xet")
+    left = {path.parent.name for path in (tmp_path / "xet").rglob("*") if path.is_file()}
+    assert left <= {"out", "state", "locks"}
+
+
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("streams", [1, 4])
