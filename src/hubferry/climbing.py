@@ -15,9 +15,11 @@ from collections.abc import Callable
 
 EPOCH_SECONDS = 0.3
 """A level is judged after this long: a round trip of 100 ms and a slow start fit in."""
-HOLD_SECONDS = 10.0
+HOLD_SECONDS = 2.0
 """After a step that did not help the next one waits this long, then twice as long..."""
 MOST_HOLD_SECONDS = 300.0
+LOOKS = 2
+"""Epochs in which a step may show that it helps, before it is taken back."""
 WANTING_SHARE = 0.15
 """The part of an epoch that somebody has to have waited for more."""
 USEFUL_SHARE = 0.2
@@ -43,6 +45,7 @@ class Climber:
         self._lock = threading.Lock()
         self._level = lowest
         self._tried_from: tuple[int, float] | None = None
+        self._looks = 0
         self._hold = HOLD_SECONDS
         self._hold_until = 0.0
         self._began: float | None = None
@@ -91,11 +94,15 @@ class Climber:
     def _keep_or_return(self, rate: float, now: float) -> None:
         assert self._tried_from is not None
         before, old_rate = self._tried_from
-        self._tried_from = None
         needed = 1.0 + USEFUL_SHARE * (self._level / before - 1.0)
         if rate >= old_rate * needed:
+            self._tried_from = None
             self._hold = HOLD_SECONDS
             return
+        self._looks += 1
+        if self._looks < LOOKS:
+            return  # connections take a moment to begin, and lines have their moods
+        self._tried_from = None
         self._level = before
         self._hold_until = now + self._hold
         self._hold = min(MOST_HOLD_SECONDS, self._hold * 2.0)
@@ -104,5 +111,6 @@ class Climber:
         higher = min(self._highest, self._level * (4 if self._level == 1 else 2))
         if higher > self._level:
             self._tried_from = (self._level, rate)
+            self._looks = 0
             self._level = higher
             self.peak = max(self.peak, higher)

@@ -19,6 +19,7 @@ from typing import Protocol
 from hubferry.control import Patience
 from hubferry.errors import (
     CancelledError,
+    CopyError,
     CorruptReadError,
     RateLimitedError,
     SpoolError,
@@ -40,7 +41,17 @@ Cutting costs a request and no byte, so it may be done long before a socket
 would give up.
 """
 TRICKLE_BYTES_PER_SECOND = 1024
+LEFT_BEHIND_SECONDS = 0.3
+LEFT_BEHIND_BLOCKS = 4.0
+LEFT_BEHIND_OPENINGS = 3.5
+"""A lane is cut off sooner where the others show that the line is good: after as long as they
+take for so many blocks, or for so many answers to begin (a lost packet or two is made up for
+within that time), and never within ``LEFT_BEHIND_SECONDS``. All three are guesses that were
+tried on lines of 20 to 200 ms."""
+LEFT_BEHIND_SHARE = 0.05
+"""What counts as delivering, there: this part of what a lane brings usually."""
 _LOOK_SECONDS = 0.25
+_LOOK_OFTEN_SECONDS = 0.05
 _FEWEST_BLOCKS = 3
 
 
@@ -175,10 +186,42 @@ class _Lane:
     since_fault: int = 0
     stalls: int = 0
     is_reading: bool = False
+    read_bytes: int = 0
     seen_at: float = 0.0
     seen_bytes: int = 0
-    read_bytes: int = 0
+    moved_at: float = 0.0
     was_cut: bool = False
+
+    def mark(self, now: float) -> None:
+        """What it delivers is counted from here on."""
+        self.seen_at, self.seen_bytes = now, self.read_bytes
+        self.moved_at = max(self.moved_at, now)
+
+
+class _Custom:
+    """What lanes of this file usually take; smoothed, in seconds."""
+
+    def __init__(self) -> None:
+        self.block = 0.0
+        self.opening = 0.0
+        self.moved_at = 0.0
+
+    def filled(self, seconds: float) -> None:
+        """A block took this long."""
+        self.block += (seconds - self.block) * (0.2 if self.block else 1.0)
+
+    def opened(self, seconds: float) -> None:
+        """An answer took this long to begin."""
+        self.opening += (seconds - self.opening) * (0.2 if self.opening else 1.0)
+
+    @property
+    def long(self) -> float:
+        """Longer than this is unusual."""
+        return max(
+            LEFT_BEHIND_SECONDS,
+            self.block * LEFT_BEHIND_BLOCKS,
+            self.opening * LEFT_BEHIND_OPENINGS,
+        )
 
 
 class Window:
@@ -217,6 +260,8 @@ class Window:
         self._head = 0
         self._next = 0
         self._solo_spans = 0
+        self._custom = _Custom()
+        self._looked_at = 0.0
         self._error: BaseException | None = None
         self._is_closed = False
         self._exit = ExitStack()
@@ -238,6 +283,7 @@ class Window:
             self._head = block
             self._turn.notify_all()
             self._tend()
+            self._cut_stalled()
             while not self._shelf.has(block):
                 if self._error is not None:
                     raise self._error
@@ -250,7 +296,7 @@ class Window:
     def _wait(self) -> None:
         """Wait for a lane; see to it that all of them move."""
         began = self._clock()
-        self._turn.wait(_LOOK_SECONDS)
+        self._turn.wait(_LOOK_OFTEN_SECONDS)
         if not self._throttle.gate.is_paused:
             self._lanes.climber.waited(self._clock() - began)
         self._cut_stalled()
@@ -321,21 +367,41 @@ class Window:
     def _cut_stalled(self) -> None:
         """Cut off lanes that deliver next to nothing; they go on over a new connection."""
         now = self._throttle.gate.running_seconds()
+        if now - self._looked_at < _LOOK_OFTEN_SECONDS:
+            return
+        self._looked_at = now
         for lane in self._working:
-            if not lane.is_reading:
-                continue
-            seconds = now - lane.seen_at
-            if lane.read_bytes - lane.seen_bytes >= max(1.0, seconds * TRICKLE_BYTES_PER_SECOND):
-                if seconds >= 1.0:
-                    lane.seen_at, lane.seen_bytes = now, lane.read_bytes
-                continue
-            patience = STALL_SECONDS[min(lane.stalls, len(STALL_SECONDS) - 1)]
-            if seconds >= patience and lane.stream is not None:
+            if lane.is_reading and lane.stream is not None and self._is_stalled(lane, now):
                 lane.stalls += 1
                 lane.was_cut = True
                 lane.is_reading = False
                 # In a thread of its own: closing waits for the reader to let go.
                 threading.Thread(target=lane.stream.close, daemon=True).start()
+
+    def _is_stalled(self, lane: _Lane, now: float) -> bool:
+        seconds, came = now - lane.seen_at, lane.read_bytes - lane.seen_bytes
+        usual = self._custom
+        limit = STALL_SECONDS[min(lane.stalls, len(STALL_SECONDS) - 1)]
+        rate: float = TRICKLE_BYTES_PER_SECOND
+        if usual.block > 0 and self._is_left_behind(lane):
+            limit = min(limit, usual.long * 2.0**lane.stalls)
+            rate = max(rate, LEFT_BEHIND_SHARE * BLOCK_BYTES / usual.block)
+        if came >= max(1.0, seconds * rate):
+            if seconds >= 1.0:
+                lane.mark(now)
+            return False
+        return seconds >= limit
+
+    def _is_left_behind(self, lane: _Lane) -> bool:
+        """Others brought something since this one did, or have nothing left to do but wait for it.
+
+        When the line itself pauses, all of them fall silent together.
+        """
+        if self._custom.moved_at > lane.moved_at + self._custom.long / 4:
+            return True
+        others = [other for other in self._working if other is not lane]
+        is_waited_for = bool(others) or (self._next >= self._count and self._share() > 1)
+        return is_waited_for and not any(other.is_reading for other in others)
 
     # --- a lane's side -------------------------------------------------------------
 
@@ -393,29 +459,45 @@ class Window:
     def _fill(self, lane: _Lane, buffer: memoryview) -> None:
         """Read one block, over as many connections as it takes."""
         start, filled = lane.block * BLOCK_BYTES, 0
+        began, has_faults = self._now(), False
+        lane.mark(began)
         while filled < len(buffer):
             if self._is_over():
                 return
             try:
                 filled += self._some(lane, start + filled, buffer[filled:])
             except (UnavailableError, RateLimitedError) as error:
+                has_faults = True
                 self._drop(lane)
-                lane.since_fault = 0
-                if not self._is_over() and not self._was_cut(lane):
-                    lane.patience.wait_after(error)
+                self._wait_after(lane, error)
+        if not has_faults and len(buffer) == BLOCK_BYTES:
+            self._custom.filled(self._now() - began)
         self._refuse_trailing(lane, start + filled)
 
-    def _was_cut(self, lane: _Lane) -> bool:
-        """True for a stall that is no fault yet: it is simply tried over a new connection."""
+    def _wait_after(self, lane: _Lane, error: CopyError) -> None:
+        """Pause before the lane opens a new connection, or raise if it has no tries left."""
+        had_progress = lane.since_fault >= BLOCK_BYTES
+        lane.since_fault = 0
         was_cut, lane.was_cut = lane.was_cut, False
-        return was_cut and lane.stalls < len(STALL_SECONDS)
+        is_first_drop = had_progress and not isinstance(error, RateLimitedError)
+        is_early_cut = was_cut and lane.stalls < len(STALL_SECONDS)
+        # A drop after progress is what lines do, and no reason to hold the reader up.
+        if not (is_first_drop or is_early_cut or self._is_over()):
+            lane.patience.wait_after(error)
+        lane.mark(self._now())
+
+    def _now(self) -> float:
+        return self._throttle.gate.running_seconds()
 
     def _some(self, lane: _Lane, offset: int, buffer: memoryview) -> int:
+        began = self._now()
+        is_new = lane.stream is None
         if lane.stream is None:
             self._open(lane, offset)
         assert lane.stream is not None
         granted = self._throttle.grant(len(buffer))
-        lane.seen_at, lane.seen_bytes = self._throttle.gate.running_seconds(), lane.read_bytes
+        if is_new or granted < len(buffer):
+            lane.mark(self._now())  # waiting for leave is not the lane's fault
         lane.is_reading = True
         try:
             count = lane.stream.readinto(buffer[:granted])
@@ -426,12 +508,15 @@ class Window:
             raise UnavailableError(
                 T("the source ended the transfer early, at byte {offset}", offset=offset)
             )
+        if is_new:
+            self._custom.opened(self._now() - began)
         self._arrived(lane, count)
         return count
 
     def _arrived(self, lane: _Lane, count: int) -> None:
         lane.read_bytes += count
         lane.since_fault += count
+        self._custom.moved_at = lane.moved_at = self._now()
         if lane.since_fault >= BLOCK_BYTES:
             lane.stalls = 0
             lane.patience.progressed()
