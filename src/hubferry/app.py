@@ -66,8 +66,8 @@ __all__ = [
 
 ATTEMPTS = 8
 """Tries of a piece of work after plain faults: about two minutes of a dead network."""
-DEFAULT_WORKERS = 8
-FIRST_WORKERS = 4
+DEFAULT_WORKERS = 16
+FIRST_WORKERS = 8
 """Blobs side by side at the start, before it is known whether more of them help."""
 QUESTION_ATTEMPTS = 2
 """The same for a question a person waits for; asking again is up to them."""

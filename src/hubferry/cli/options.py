@@ -153,7 +153,7 @@ patience = stack(
     option(
         "--workers",
         type=WholeNumber(1, 64),
-        default=8,
+        default=16,
         show_default=True,
         metavar="N",
         about=T("How many large files travel at the same time, at most."),

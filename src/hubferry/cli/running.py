@@ -30,6 +30,9 @@ from hubferry.text import T
 if TYPE_CHECKING:
     from hubferry.app import App
 
+SHOWN_FILES = 8
+"""More bars than this tell nobody more."""
+
 
 class Invocation:
     """What a command needs while it runs; a context manager that closes everything.
@@ -57,7 +60,7 @@ class Invocation:
 
     @property
     def _workers(self) -> int:
-        return int(self.options.get("workers") or 8)
+        return min(SHOWN_FILES, int(self.options.get("workers") or SHOWN_FILES))
 
     def __enter__(self) -> Self:
         level = str(self.options.get("log_level") or "WARNING").upper()

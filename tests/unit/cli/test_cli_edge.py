@@ -45,7 +45,7 @@ def test_flag_beats_environment_beats_file_beats_default(
         assert cli.app is not None
         return int(cli.app.settings.workers)
 
-    assert workers() == 8
+    assert workers() == 16
     config(tmp_path, "workers = 5\n[copy]\nworkers = 6\n")
     assert workers() == 6
     config(tmp_path, "workers = 5\n[mirror]\nworkers = 6\n")
