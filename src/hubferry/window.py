@@ -34,6 +34,8 @@ from hubferry.throttle import Throttle
 SPAN_BLOCKS = SPAN_BYTES // BLOCK_BYTES
 SOLO_SPANS = (4, 8, 16, 32)
 """Blocks one request asks for while a file has one lane: more each time, as nobody waits for it."""
+SHARED_OUT_SECONDS = 0.3
+"""The rest of a lone lane's range is shared out among more lanes if it would take longer."""
 STALL_SECONDS = (4.0, 8.0, 16.0, 30.0)
 """A lane that delivers less than a trickle for this long is cut off, the next time later.
 
@@ -340,7 +342,9 @@ class Window:
             return
         lane = self._working[0]
         fair = lane.block + 1 + SPAN_BLOCKS
-        if lane.stop == self._next and lane.stop > fair:
+        # What is on its way of the far end is lost: worth it only if it would take long.
+        is_long = (lane.stop - fair) * self._custom.block > SHARED_OUT_SECONDS
+        if lane.stop == self._next and is_long:
             lane.stop = self._next = fair
 
     def _claim(self, lane: _Lane) -> bool:

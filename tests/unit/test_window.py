@@ -199,7 +199,10 @@ def test_several_lanes_ask_for_short_ranges() -> None:
     assert lengths == {SPAN_BLOCKS * MIB}
 
 
-def test_a_long_span_is_shared_out_when_more_lanes_may_help() -> None:
+def test_a_long_span_is_shared_out_when_more_lanes_may_help(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hubferry.window.SHARED_OUT_SECONDS", 0.0)
     source = Source(bytes_of(60 * MIB))
     lanes = Lanes()
     window = window_of(source, lanes=lanes)
@@ -233,7 +236,10 @@ def test_what_is_not_ranged_is_one_stream() -> None:
     assert source.opened == [(0, None)]
 
 
-def test_a_file_that_turns_out_to_be_ranged_is_helped_by_more_lanes() -> None:
+def test_a_file_that_turns_out_to_be_ranged_is_helped_by_more_lanes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hubferry.window.SHARED_OUT_SECONDS", 0.0)
     source = Source(bytes_of(40 * MIB))
 
     def is_ranged() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 import weakref
 from importlib.util import find_spec
 from typing import Any
@@ -20,8 +21,12 @@ from hubferry.errors import UsageError
 from hubferry.net.config import HttpConfig, tls_context
 from hubferry.text import T
 
-# A time limit covers one sendall: small enough that 30 s is a stall on any link.
-_SEND_PIECE_BYTES = 128 * 1024
+# A time limit covers one sendall: the smallest piece is one that any link takes within 30 s
+# unless it stalls. Each piece costs two system calls and as many hand-overs of the interpreter
+# lock, so they grow while they go quickly.
+_SEND_PIECE_BYTES = 64 * 1024
+_MOST_PIECE_BYTES = 1024 * 1024
+_QUICK_SECONDS = 0.1
 
 
 class OpenSockets:
@@ -62,6 +67,7 @@ class _Watchful(HTTPConnection):
     hubferry_sockets: OpenSockets
     hubferry_send_timeout: float
 
+    hubferry_piece = _SEND_PIECE_BYTES
     hubferry_is_spoilt = False
     """A body stopped midway: the next request would be read as the rest of it."""
 
@@ -86,8 +92,15 @@ class _Watchful(HTTPConnection):
         if is_plain and wait_for_read(sock, timeout=0):
             raise BrokenPipeError("answered before the body was sent")
         sock.settimeout(self.hubferry_send_timeout)
-        for start in range(0, len(view), _SEND_PIECE_BYTES):
-            sock.sendall(view[start : start + _SEND_PIECE_BYTES])
+        done = 0
+        while done < len(view):
+            piece, began = view[done : done + self.hubferry_piece], time.monotonic()
+            sock.sendall(piece)
+            done += len(piece)
+            if time.monotonic() - began < _QUICK_SECONDS:
+                self.hubferry_piece = min(_MOST_PIECE_BYTES, self.hubferry_piece * 2)
+            else:
+                self.hubferry_piece = max(_SEND_PIECE_BYTES, self.hubferry_piece // 4)
         self.hubferry_is_spoilt = False
 
 
