@@ -10,8 +10,7 @@ many.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Protocol
 
 from hubferry.climbing import Climber
 
@@ -23,27 +22,57 @@ SPAN_BYTES = 2 * 1024 * 1024
 """What one request asks for while several lanes read a file."""
 
 
+_KEEP_SECONDS = 0.05
+_IDLE_LOOKS = 20
+
+
+class Kept(Protocol):
+    """A file that is read: its connections have to be looked after."""
+
+    def look_after(self) -> None:
+        """Cut off connections that have stalled."""
+
+
 class Lanes:
-    """How many lanes a file may use now. Thread-safe."""
+    """How many lanes a file may use now, and who looks after them. Thread-safe."""
 
     def __init__(self, most: int = MOST_LANES) -> None:
         self.climber = Climber(1, most)
         self._most = most
         self._lock = threading.Lock()
-        self._files = 0
+        self._files: list[Kept] = []
+        self._has_keeper = False
+        self._tick = threading.Event()
 
-    @contextmanager
-    def joined(self) -> Iterator[None]:
-        """One more file is read while inside."""
+    def join(self, file: Kept) -> None:
+        """One more file is read."""
         with self._lock:
-            self._files += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._files -= 1
+            self._files.append(file)
+            if not self._has_keeper:
+                self._has_keeper = True
+                threading.Thread(target=self._keep, name="hubferry-keeper", daemon=True).start()
+
+    def leave(self, file: Kept) -> None:
+        """It is read no more; safe to repeat."""
+        with self._lock:
+            if file in self._files:
+                self._files.remove(file)
 
     @property
     def share(self) -> int:
         """How many lanes each file may have: what helps, within an equal part; one at least."""
-        return max(1, min(self.climber.level, self._most // max(1, self._files)))
+        return max(1, min(self.climber.level, self._most // max(1, len(self._files))))
+
+    def _keep(self) -> None:
+        """Look after all files; end when there has been none for a while."""
+        idle = 0
+        while True:
+            self._tick.wait(_KEEP_SECONDS)
+            with self._lock:
+                files = list(self._files)
+                idle = 0 if files else idle + 1
+                if idle > _IDLE_LOOKS:
+                    self._has_keeper = False
+                    return
+            for file in files:
+                file.look_after()

@@ -24,19 +24,17 @@ from hubferry.stream import (
     BlockSource,
     CheckedBody,
     Content,
-    ResumingReader,
-    SerialBlocks,
     checked_content,
 )
-from hubferry.survey import Tools, expect, opener
+from hubferry.survey import Tools, expect
 from hubferry.text import T, Text
 from hubferry.window import Window
 
 BULK_FILES = 256
 """Small files read in one go: what fits into a commit, so that commits can start early."""
 
-SERIAL_BYTES = 4 * 1024 * 1024
-"""Up to this size a blob is read by the thread that sends it: threads would cost more."""
+SMALL_BYTES = 4 * 1024 * 1024
+"""Up to this size a blob is read over one connection, and not worth a place in the spool."""
 
 Item = TypeVar("Item")
 
@@ -53,7 +51,7 @@ class Shelter:
     def open(self, sha256: Sha256, size_bytes: int, *, has_failed: bool) -> SpoolFile | None:
         """Where this blob's bytes are kept, if the setting and the room allow it."""
         spool = self._tools.spool
-        if spool is None or size_bytes <= SERIAL_BYTES:
+        if spool is None or size_bytes <= SMALL_BYTES:
             return None
         if not (spool.mode is SpoolMode.ALWAYS or has_failed or spool.has(sha256)):
             return None
@@ -173,31 +171,24 @@ class BlobReading:
             )
             self._is_resumed = self._file is not None and self._file.present_bytes > 0
         if self._file is None:
-            return self._serial() if self._entry.size_bytes <= SERIAL_BYTES else self._wide(None)
+            return self._wide(None)
         # Over a spooled file the connections go on reading between two tries.
         if self._window is None:
             self._window = self._wide(self._file)
         return _Lasting(self._window)
 
-    def _serial(self) -> BlockSource:
-        tools, size = self._tools, self._entry.size_bytes
-        reader = ResumingReader(
-            opener(tools.source, self._info, self._entry),
-            size,
-            tools.patience(Side.SOURCE),
-            on_read=tools.traffic.read,
-            throttle=tools.read_throttle,
-        )
-        return SerialBlocks(reader, size)
-
     def _wide(self, file: SpoolFile | None) -> Window:
-        tools = self._tools
+        tools, entry = self._tools, self._entry
+
+        def is_ranged() -> bool:
+            return entry.size_bytes > SMALL_BYTES and tools.source.reads_ranges(entry)
+
         return Window(
-            partial(tools.source.open, self._info, self._entry),
-            self._entry.size_bytes,
+            partial(tools.source.open, self._info, entry),
+            entry.size_bytes,
             tools.patience(Side.SOURCE),
             tools.lanes,
-            is_ranged=partial(tools.source.reads_ranges, self._entry),
+            is_ranged=is_ranged,
             throttle=tools.read_throttle,
             on_read=tools.traffic.read,
             spooled=file,

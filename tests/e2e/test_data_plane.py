@@ -195,7 +195,7 @@ def test_a_bad_line_costs_little_and_ends_equal(bench: Bench, faults: list[Fault
 def test_a_stalled_connection_is_left_long_before_its_socket_gives_up(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hubferry.window.STALL_SECONDS", (0.5, 1.0, 2.0, 30.0))
+    monkeypatch.setattr("hubferry.stalls.STALL_SECONDS", (0.5, 1.0, 2.0, 30.0))
     size = seed_big(bench, BIG)
     bench.lab.faults.add(Fault(DATA_ORIGIN, "stall", times=2, after=1, fraction=0.3))
     report = bench.copy()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -220,14 +219,16 @@ def test_files_in_flight_share_the_lanes() -> None:
     lanes = Lanes(most=20)
     lanes.climber._level = 20
     assert lanes.share == 20
-    with lanes.joined(), lanes.joined():
-        assert lanes.share == 10
-        with lanes.joined():
-            assert lanes.share == 6
-    with ExitStack() as many:
-        for _ in range(30):
-            many.enter_context(lanes.joined())
-        assert lanes.share == 1, "each file has one at least"
+    files = [window_of(Source(b"x"), lanes=lanes) for _ in range(3)]
+    assert lanes.share == 6
+    files[0].close()
+    files[0].close()
+    assert lanes.share == 10
+    many = [window_of(Source(b"x"), lanes=lanes) for _ in range(30)]
+    assert lanes.share == 1, "each file has one at least"
+    for file in (*files, *many):
+        file.close()
+    assert lanes.share == 20
 
 
 def test_what_is_not_ranged_is_one_stream() -> None:
