@@ -123,7 +123,8 @@ class Window:
         return is_alone and not self._shelf.is_endless and self._claim(self._own)
 
     def _read_own(self, block: int) -> memoryview:
-        content = self._shelf.buffer()[: self._size - block * BLOCK_BYTES]
+        with self._turn:
+            content = self._shelf.buffer()[: self._size - block * BLOCK_BYTES]
         began, worked = self._clock(), time.thread_time()
         self._fill(self._own, content)
         if self._is_closed:
