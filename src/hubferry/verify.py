@@ -221,6 +221,7 @@ def _check_full(
                             opener(hub, info, entry),
                             tools.patience(side),
                             tools.traffic.read,
+                            tools.read_throttle,  # both sides are read from
                         )
                     ),
                 )
@@ -240,10 +241,17 @@ def _check_sample(
         for side, hub, info, entry in _both(pair, found, tools, target_reader):
             # Only the range is asked for: the rest of a large file must not be on its way.
             open_at = partial(_open_until, hub, info, entry, end)
-            reader = ResumingReader(open_at, end, tools.patience(side), start=start)
+            reader = ResumingReader(
+                open_at,
+                end,
+                tools.patience(side),
+                on_read=tools.traffic.read,
+                throttle=tools.read_throttle,
+                start=start,
+            )
             buffer = bytearray(end - start)
             try:
-                tools.traffic.read(reader.readinto(memoryview(buffer)))
+                reader.readinto(memoryview(buffer))
             except CopyError as error:
                 raise error.at(
                     side=side, step="verify", repo=str(info.repo), path=entry.path

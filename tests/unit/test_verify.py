@@ -13,6 +13,7 @@ from hubferry.errors import ExitCode, UnavailableError
 from hubferry.model import FileEntry, Listing, RepoInfo
 from hubferry.outcome import RunReport
 from hubferry.plan import Policy
+from hubferry.throttle import Throttle
 from hubferry.transfer import Job
 from hubferry.verify import SAMPLE_BYTES, SAMPLES, Level, sample_ranges, verify_repo
 
@@ -209,3 +210,20 @@ def test_samples_lie_inside_the_file_and_hold_its_head_and_end(size: int, seed: 
 
 def test_other_runs_read_other_samples() -> None:
     assert len({str(sample_ranges(10**12, f"run-{n}")) for n in range(20)}) == 20
+
+
+@pytest.mark.parametrize("level", [Level.SAMPLE, Level.FULL])
+def test_what_is_read_to_verify_is_held_to_the_limit(level: Level) -> None:
+    class Counting(Throttle):
+        granted = 0
+
+        def grant(self, wanted: int) -> int:
+            self.granted += wanted
+            return super().grant(wanted)
+
+    world = pair(dict(MODEL), dict(MODEL))
+    throttle = Counting()
+    tools = replace(world.tools, read_throttle=throttle)
+    job = Job("run", "verify", SOURCE, TARGET, PLAIN)
+    verify_repo(job, tools, world.target, level, is_exact=False)
+    assert throttle.granted >= tools.traffic.read_bytes > 0
