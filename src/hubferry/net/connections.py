@@ -21,12 +21,8 @@ from hubferry.errors import UsageError
 from hubferry.net.config import HttpConfig, tls_context
 from hubferry.text import T
 
-# A time limit covers one sendall: the smallest piece is one that any link takes within 30 s
-# unless it stalls. Each piece costs two system calls and as many hand-overs of the interpreter
-# lock, so they grow while they go quickly.
-_SEND_PIECE_BYTES = 64 * 1024
-_MOST_PIECE_BYTES = 1024 * 1024
-_QUICK_SECONDS = 0.1
+# A store that takes less than this for as long as we wait for any answer has stalled.
+_TRICKLE_BYTES_PER_SECOND = 1024
 
 
 class OpenSockets:
@@ -62,12 +58,11 @@ def cut_socket(sock: object) -> None:
 
 
 class _Watchful(HTTPConnection):
-    """Adds to both connection kinds: tracking, and a body sent in small pieces."""
+    """Adds to both connection kinds: tracking, and a body sent with an eye on its progress."""
 
     hubferry_sockets: OpenSockets
     hubferry_send_timeout: float
 
-    hubferry_piece = _SEND_PIECE_BYTES
     hubferry_is_spoilt = False
     """A body stopped midway: the next request would be read as the rest of it."""
 
@@ -92,16 +87,26 @@ class _Watchful(HTTPConnection):
         if is_plain and wait_for_read(sock, timeout=0):
             raise BrokenPipeError("answered before the body was sent")
         sock.settimeout(self.hubferry_send_timeout)
-        done = 0
-        while done < len(view):
-            piece, began = view[done : done + self.hubferry_piece], time.monotonic()
-            sock.sendall(piece)
-            done += len(piece)
-            if time.monotonic() - began < _QUICK_SECONDS:
-                self.hubferry_piece = min(_MOST_PIECE_BYTES, self.hubferry_piece * 2)
-            else:
-                self.hubferry_piece = max(_SEND_PIECE_BYTES, self.hubferry_piece // 4)
+        _send_all(sock, view, self.hubferry_send_timeout)
         self.hubferry_is_spoilt = False
+
+
+def _send_all(sock: socket.socket, view: memoryview, patience_seconds: float) -> None:
+    """Send everything; give up on a store that takes next to nothing for so long.
+
+    Not ``sendall``: its time limit is one for the whole block, which a link that
+    became slow may well need, and not one for the next bytes.
+    """
+    done = seen = 0
+    since = time.monotonic()
+    while done < len(view):
+        done += sock.send(view[done:])
+        seconds = time.monotonic() - since
+        if seconds < patience_seconds:
+            continue
+        if done - seen < seconds * _TRICKLE_BYTES_PER_SECOND:
+            raise TimeoutError("the other end takes next to nothing")
+        since, seen = time.monotonic(), done
 
 
 class _Careful(HTTPConnectionPool):

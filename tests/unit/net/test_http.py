@@ -23,6 +23,7 @@ from hubferry.errors import (
     UnavailableError,
 )
 from hubferry.net.config import origin_of
+from hubferry.net.connections import _send_all
 from hubferry.net.http import Credentials, HttpClient, HttpConfig, HttpStream
 from hubferry.net.status import Refusal
 from hubferry.text import T
@@ -470,3 +471,40 @@ def test_a_proxy_carries_the_request() -> None:
         # What stands in the address is quoted; what is sent is not.
         assert base64.b64encode(b"me:pa@s:word") in proxy.heads[0]
         client.close()
+
+
+class Sink:
+    """A socket that takes so much at a time, and so long for it."""
+
+    def __init__(self, piece: int, seconds: float, clock: list[float]) -> None:
+        self.taken = 0
+        self._piece = piece
+        self._seconds = seconds
+        self._clock = clock
+
+    def send(self, view: memoryview) -> int:
+        self._clock[0] += self._seconds
+        count = min(self._piece, len(view))
+        self.taken += count
+        return count
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr("hubferry.net.connections.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_slow_upload_goes_on_for_as_long_as_it_moves(clock: list[float]) -> None:
+    sink = Sink(10_000, 5.0, clock)
+    _send_all(sink, memoryview(bytes(1 << 20)), 30.0)  # type: ignore[arg-type]
+    assert sink.taken == 1 << 20
+    assert clock[0] > 500
+
+
+def test_a_store_that_takes_a_byte_now_and_then_has_stalled(clock: list[float]) -> None:
+    sink = Sink(1, 0.5, clock)
+    with pytest.raises(TimeoutError):
+        _send_all(sink, memoryview(bytes(1 << 20)), 30.0)  # type: ignore[arg-type]
+    assert clock[0] == pytest.approx(30.0)
