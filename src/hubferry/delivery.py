@@ -307,7 +307,7 @@ class Delivery:
 
     def _settle_question(self, task: AskTask, result: Result, error: CopyError | None) -> None:
         if error is not None:
-            raise error.at(side=Side.TARGET, step="blobs", repo=str(self._found.target.repo))
+            raise error
         assert isinstance(result, set)
         for one in task.tasks:
             sha256 = one.entry.sha256

@@ -92,7 +92,11 @@ class Sender:
 
     def stored(self, blobs: Sequence[Blob]) -> set[Sha256]:
         """Which of these blobs the target holds already; at most ``traits.blob_query_size``."""
-        missing = self._missing(blobs)
+        try:
+            missing = self._missing(blobs)
+        except CopyError as error:
+            repo = str(self._found.target.repo)
+            raise error.at(side=Side.TARGET, step="blobs", repo=repo) from error.__cause__
         return {blob.sha256 for blob in blobs if blob.sha256 not in missing}
 
     def _small_one(self, task: SendTask, content: Content | CopyError) -> Delivered | CopyError:

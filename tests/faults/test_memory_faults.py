@@ -248,6 +248,11 @@ def _stop_at(start: str, number: int, workers: int) -> None:
 
     trap.error = stop
     report = world.run(Policy(is_mirror=is_mirror))
+    if len(trap.seen) < number:
+        # Side by side, files may share a commit and the run be over with a request less.
+        assert workers > 1
+        assert report.exit_code == 0
+        return
     assert report.exit_code == ExitCode.CANCELLED
     check_every_state(world, old)
     world.cancel = CancelToken()
