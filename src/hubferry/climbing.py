@@ -9,6 +9,7 @@ helps, goes back when it does not, and then leaves it at that for a while.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -38,10 +39,14 @@ class Climber:
         lowest: int,
         highest: int,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        enough_per_second: float = math.inf,
     ) -> None:
+        """``enough_per_second``: at this rate (bytes) nothing more is to be gained."""
         self._lowest = lowest
         self._highest = max(lowest, highest)
         self._clock = clock
+        self._enough = enough_per_second
         self._lock = threading.Lock()
         self._level = lowest
         self._tried_from: tuple[int, float] | None = None
@@ -84,7 +89,7 @@ class Climber:
         if seconds < EPOCH_SECONDS:
             return
         rate = self._bytes / seconds
-        is_wanting = self._waited >= WANTING_SHARE * seconds
+        is_wanting = self._waited >= WANTING_SHARE * seconds and rate < self._enough
         if self._tried_from is not None:
             self._keep_or_return(rate, now)
         if self._tried_from is None and is_wanting and now >= self._hold_until:

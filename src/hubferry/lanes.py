@@ -9,6 +9,7 @@ many.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Protocol
 
@@ -22,6 +23,9 @@ SPAN_BYTES = 2 * 1024 * 1024
 """What one request asks for while several lanes read a file."""
 
 
+CORE_BYTES_PER_SECOND = 200e6
+"""A core reads, hashes and sends about 700 MB/s; where the source brings a good part of that for
+each core, it is the processor that is waited for, and more connections only cost more of it."""
 _KEEP_SECONDS = 0.05
 _IDLE_LOOKS = 20
 
@@ -37,7 +41,8 @@ class Lanes:
     """How many lanes a file may use now, and who looks after them. Thread-safe."""
 
     def __init__(self, most: int = MOST_LANES) -> None:
-        self.climber = Climber(1, most)
+        enough = CORE_BYTES_PER_SECOND * (os.cpu_count() or 1)
+        self.climber = Climber(1, most, enough_per_second=enough)
         self._most = most
         self._lock = threading.Lock()
         self._files: list[Kept] = []

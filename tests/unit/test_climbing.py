@@ -79,3 +79,11 @@ def test_a_level_never_leaves_its_bounds() -> None:
     link.run(30)
     assert link.levels == [3, 5]
     assert Climber(4, 2).level == 4
+
+
+def test_a_rate_that_is_enough_is_left_alone() -> None:
+    clock = [0.0]
+    climber = Climber(1, 20, lambda: clock[0], enough_per_second=100e6)
+    link = Link(climber, clock, each=200e6, total=1e12)
+    link.run(10)
+    assert link.levels == [1]
