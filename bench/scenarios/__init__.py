@@ -25,7 +25,7 @@ def all_scenarios(*, quick: bool) -> list[Scenario]:
         marginal(file_bytes // 4, is_tls=True),
         far_source(file_bytes),
         slow_target(file_bytes // 4),
-        equal_links(file_bytes // 4),
+        equal_links(file_bytes // 2),
         many_small(small),
         without_git(small),
         many_small(small, commits_per_minute=60),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bench.cases import MIB, Case, Scenario
 from bench.results import GB, Results, Row, Verdict, at_least, at_most
@@ -38,11 +38,19 @@ def marginal(small_bytes: int, *, is_tls: bool) -> Scenario:
     bound = _CPU_TLS if is_tls else _CPU_PLAIN
 
     def judge(results: Results) -> Sequence[Verdict]:
-        ours = _slope(results.row(HUBFERRY, _SMALL), results.row(HUBFERRY, _LARGE))
-        floor = _slope(results.row(FLOOR, _SMALL), results.row(FLOOR, _LARGE))
+        ours = results.row(HUBFERRY, _SMALL), results.row(HUBFERRY, _LARGE)
+        floor = results.row(FLOOR, _SMALL), results.row(FLOOR, _LARGE)
+        cpu = _slope(*ours, lambda row: row.cpu_seconds)
+        floor_cpu = _slope(*floor, lambda row: row.cpu_seconds)
+        wall, floor_wall = (_slope(*pair, lambda row: row.seconds) for pair in (ours, floor))
         must = f"marginal CPU at most {bound} s/GB{_over(is_tls)}"
-        unit = f"s/GB (curl piped into curl, no hash: {floor:.3g})"
-        return [at_most(must, ours, bound, unit, *results)]
+        unit = f"s/GB (curl piped into curl, no hash: {floor_cpu:.3g})"
+        speed_must = f"marginal throughput at least 0.9 of curl's{_over(is_tls)}, start-up left out"
+        speed_unit = f"of it ({1000 / wall:.0f} and {1000 / floor_wall:.0f} MB/s)"
+        return [
+            at_most(must, cpu, bound, unit, *results),
+            at_least(speed_must, floor_wall / wall, 0.9, speed_unit, *results),
+        ]
 
     return Scenario(
         "S1tc" if is_tls else "S1c",
@@ -75,9 +83,10 @@ def _judge_unshaped(results: Results) -> Sequence[Verdict]:
     ]
 
 
-def _slope(small: Row, large: Row) -> float:
+def _slope(small: Row, large: Row, seconds: Callable[[Row], float]) -> float:
+    """What each further GB takes."""
     more_bytes = large.case.files.size_bytes - small.case.files.size_bytes
-    return (large.cpu_seconds - small.cpu_seconds) / (more_bytes / GB)
+    return (seconds(large) - seconds(small)) / (more_bytes / GB)
 
 
 def _files(size_bytes: int) -> FileSet:
