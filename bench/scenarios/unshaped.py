@@ -11,6 +11,8 @@ from bench.world import FileSet, Setting
 
 _FILES = 4
 _SMALL, _LARGE = "smaller files", "larger files"
+_LEAST_SECONDS = 1e-9
+"""Never nothing, to be divided by."""
 _CPU_PLAIN, _CPU_TLS = 1.25, 2.6
 
 
@@ -84,9 +86,9 @@ def _judge_unshaped(results: Results) -> Sequence[Verdict]:
 
 
 def _slope(small: Row, large: Row, seconds: Callable[[Row], float]) -> float:
-    """What each further GB takes."""
+    """Seconds that each further GB takes."""
     more_bytes = large.case.files.size_bytes - small.case.files.size_bytes
-    return (seconds(large) - seconds(small)) / (more_bytes / GB)
+    return max(_LEAST_SECONDS, seconds(large) - seconds(small)) / (more_bytes / GB)
 
 
 def _files(size_bytes: int) -> FileSet:
