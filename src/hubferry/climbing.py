@@ -56,8 +56,6 @@ class Climber:
         self._began: float | None = None
         self._bytes = 0
         self._waited = 0.0
-        self.peak = lowest
-        """The highest level that was ever tried: what memory has to be counted with."""
 
     @property
     def level(self) -> int:
@@ -118,4 +116,3 @@ class Climber:
             self._tried_from = (self._level, rate)
             self._looks = 0
             self._level = higher
-            self.peak = max(self.peak, higher)

@@ -165,14 +165,14 @@ class Patience:
         self._failures += 1
         self._pause(self._backoff(self._failures), T("trying again: {reason}", reason=error))
 
-    def fork(self) -> Patience:
+    def fork(self, cancel: CancelToken) -> Patience:
         """The same patience for another connection of the same work, with tries of its own.
 
         When a network goes down under twenty connections it goes down once, not
-        twenty times.
+        twenty times. ``cancel`` stops this one.
         """
         return Patience(
-            self.cancel,
+            cancel,
             self._waits,
             attempts=self._attempts,
             base_seconds=self._base,

@@ -143,6 +143,7 @@ class Delivery:
                 self._in_flight[_kind(outcome.task)] -= 1
                 self._settle(outcome.task, outcome.result, outcome.error)
             cancel.check()
+            self._packer.check_empty()
         finally:
             # A commit on its way is counted if its answer comes soon.
             if self._committing.acquire(timeout=LAST_COMMIT_SECONDS):
@@ -168,9 +169,6 @@ class Delivery:
             task = SendTask(key, source, entry.is_inline)
             if entry.is_inline:
                 self._small.append(task)
-            elif entry.action is Action.REUSE:
-                assert source.sha256 is not None, "only known blobs are found stored"
-                self._came(task, Delivered(source.sha256))
             else:
                 blobs.append(task)
         # The largest first: what is left at the end is small, and the tail short.
@@ -320,11 +318,9 @@ class Delivery:
                 self._queue(one)
 
     def _settle_batch(self, task: BulkTask, result: Result, error: CopyError | None) -> None:
-        if isinstance(error, UnavailableError):
-            # The way for many may be down while files are served: each is tried alone.
+        if error is not None:
+            # The way for many may fail while files are served: each is tried alone.
             result = {}
-        elif error is not None:
-            raise error
         assert isinstance(result, dict)
         if not result:
             self._bulk = None
@@ -387,6 +383,8 @@ class Delivery:
         A store that answered 200 and dropped the bytes costs a re-send here,
         not a rotten repository.
         """
+        # Another commit may have found out already that a blob is not kept.
+        entries = [entry for entry in entries if not self._has_failed(entry)]
         named = [e for e in entries if e.action is not Action.DELETE and not e.is_inline]
         delivered = self._delivered(named)
         blobs = {e.path: Blob(delivered[e.path].sha256, e.size_bytes) for e in named}

@@ -9,6 +9,7 @@ many.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from typing import Protocol
@@ -16,7 +17,8 @@ from typing import Protocol
 from hubferry.climbing import Climber
 
 MOST_LANES = 20
-"""A store is not to be crowded: 20 connections of 20 MB/s fill a link of 400 MB/s."""
+"""A store is not to be crowded: 20 connections of 20 MB/s fill a link of 400 MB/s. Files in
+flight have one each at least, so more than 20 of them have more."""
 LANE_BYTES = 5 * 512 * 1024
 """Memory a lane may fill ahead of the reader. Window of a file = its lanes x this."""
 SPAN_BYTES = 2 * 1024 * 1024
@@ -26,8 +28,10 @@ SPAN_BYTES = 2 * 1024 * 1024
 CORE_BYTES_PER_SECOND = 200e6
 """A core reads, hashes and sends about 700 MB/s; where the source brings a good part of that for
 each core, it is the processor that is waited for, and more connections only cost more of it."""
+
 _KEEP_SECONDS = 0.05
 _IDLE_LOOKS = 20
+_log = logging.getLogger(__name__)
 
 
 class Kept(Protocol):
@@ -80,4 +84,7 @@ class Lanes:
                     self._has_keeper = False
                     return
             for file in files:
-                file.look_after()
+                try:
+                    file.look_after()
+                except Exception:  # noqa: BLE001 - a loop that carries on: other files need it
+                    _log.exception("cannot look after a file that is read")

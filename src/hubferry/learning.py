@@ -18,7 +18,6 @@ from hubferry.errors import (
     LedgerError,
     RateLimitedError,
     Side,
-    UnavailableError,
 )
 from hubferry.events import StepStarted
 from hubferry.model import FileEntry, GitOid, Sha256
@@ -95,8 +94,8 @@ class _Learning:
         )
         for outcome in outcomes:
             in_flight -= 1
-            if outcome.error is not None and not isinstance(outcome.error, UnavailableError):
-                self._fail(outcome.task[0], outcome.error)
+            if outcome.error is not None:
+                _raise_if_end(outcome.error)
             came = outcome.result or {}
             if not came:
                 alone += todo  # the hub has no such way, or not now
@@ -126,8 +125,7 @@ class _Learning:
 
     def _fail(self, group: Paths, error: Exception) -> None:
         """Note why these paths could not be read; raise what ends the run."""
-        if not isinstance(error, CopyError) or _ends_run(error):
-            raise error
+        error = _raise_if_end(error)
         error.at(side=Side.SOURCE, step="read", repo=str(self._found.source.repo))
         self.failures.update({path: error.of(path) for path in group})
 
@@ -149,8 +147,12 @@ class _Learning:
         return call(tools.patience(Side.SOURCE), way)
 
 
-def _ends_run(error: CopyError) -> bool:
-    return isinstance(error, CancelledError | LedgerError | RateLimitedError)
+def _raise_if_end(error: Exception) -> CopyError:
+    """Raise what ends the run; else the error of one file."""
+    is_end = isinstance(error, CancelledError | LedgerError | RateLimitedError)
+    if is_end or not isinstance(error, CopyError):
+        raise error
+    return error
 
 
 def _by_content(found: Survey, paths: Iterable[str]) -> list[Paths]:

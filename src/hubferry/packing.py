@@ -64,6 +64,12 @@ class Packer:
                 break
         return tuple(group)
 
+    def check_empty(self) -> None:
+        """Raise AssertionError if anything is left: nothing may be forgotten in silence."""
+        left = self._awaited.total() + sum(map(len, self._ready.values()))
+        if left:
+            raise AssertionError(f"{left} files were neither committed nor reported")
+
     def _is_due(self) -> bool:
         changes = inline_bytes = 0
         for rank, ready in self._ready.items():

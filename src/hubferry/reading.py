@@ -1,8 +1,8 @@
 """The source's bytes for whoever needs them: one blob for an upload, small files in one go.
 
-Picks how a blob is read: small ones over one connection in the thread that
-sends them, large ones through a window of connections, and through the spool
-where its setting allows and a broken upload made it worth while.
+A blob is read through a window of connections, and through the spool where its
+setting allows and a broken upload made it worth while; small ones over one
+connection.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from functools import partial
 from typing import TypeVar
 
 from hubferry.control import call
-from hubferry.errors import CopyError, CorruptReadError, IntegrityError, Side, SpoolError
+from hubferry.errors import (
+    CopyError,
+    CorruptReadError,
+    IntegrityError,
+    Side,
+    SpoolError,
+    UnavailableError,
+)
 from hubferry.events import FileProgress, Note
 from hubferry.hubs.base import BlobBody
 from hubferry.model import FileEntry, RepoInfo, Sha256
@@ -109,6 +116,7 @@ class BlobReading:
         self._has_failed = False
         self._spool_failed = False
         self._is_resumed = False
+        self._had_rot = False
         self._file: SpoolFile | None = None
         self._window: Window | None = None
 
@@ -139,10 +147,13 @@ class BlobReading:
             self._forget_spooled()
             return True
         if isinstance(error, CorruptReadError):
-            # Bytes of an earlier run may have rotted on the disk: that is not the source's fault.
-            was_resumed, self._is_resumed = self._is_resumed, False
+            # Bytes of an earlier run may have rotted on the disk: that is not the source's
+            # fault, once.
+            is_rot = self._is_resumed and not self._had_rot
+            self._had_rot |= is_rot
+            self._is_resumed = False
             self._forget_spooled()
-            return was_resumed
+            return is_rot
         self._has_failed |= error.side is not Side.SOURCE
         return False
 
@@ -171,17 +182,19 @@ class BlobReading:
             )
             self._is_resumed = self._file is not None and self._file.present_bytes > 0
         if self._file is None:
-            return self._wide(None)
+            return self._open_window(None)
         # Over a spooled file the connections go on reading between two tries.
         if self._window is None:
-            self._window = self._wide(self._file)
+            self._window = self._open_window(self._file)
         return _Lasting(self._window)
 
-    def _wide(self, file: SpoolFile | None) -> Window:
+    def _open_window(self, file: SpoolFile | None) -> Window:
         tools, entry = self._tools, self._entry
 
+        is_small = entry.size_bytes <= SMALL_BYTES
+
         def is_ranged() -> bool:
-            return entry.size_bytes > SMALL_BYTES and tools.source.reads_ranges(entry)
+            return not is_small and tools.source.reads_ranges(entry)
 
         return Window(
             partial(tools.source.open, self._info, entry),
@@ -192,6 +205,9 @@ class BlobReading:
             throttle=tools.read_throttle,
             on_read=tools.traffic.read,
             spooled=file,
+            # A stream that is not ranged may skip what it was not asked for, or look
+            # after itself (Xet).
+            is_watched=lambda: tools.source.reads_ranges(entry) or is_small,
         )
 
 
@@ -244,26 +260,32 @@ def read_bulk(
 ) -> dict[str, Content | CopyError]:
     """Small files in a few requests, checked, by path.
 
-    What is missing from the answer, or came damaged, is to be read alone.
+    What is missing from the answer, or came damaged, is to be read alone. What
+    came before a fault is not asked for again.
 
     Raises:
-        CopyError: the hub cannot be read now, and its patience is used up.
+        CopyError: the hub cannot be read now, nothing came, and the patience is used up.
     """
+    found: dict[str, Content | CopyError] = {}
+    damaged: set[str] = set()
 
-    def read() -> dict[str, Content | CopyError]:
-        found: dict[str, Content | CopyError] = {}
-        for entry, data in tools.source.read_many(info, entries):
+    def read() -> None:
+        left = [e for e in entries if e.path not in found and e.path not in damaged]
+        for entry, data in tools.source.read_many(info, left):
             tools.traffic.read(len(data))
             tools.read_throttle.take(len(data))
             try:
                 found[entry.path] = checked_content(expect(entry), data)
             except CorruptReadError:
-                continue
+                damaged.add(entry.path)
             except IntegrityError as error:
                 found[entry.path] = error.at(side=Side.SOURCE, path=entry.path)
-        return found
 
     try:
-        return call(tools.patience(Side.SOURCE), read)
+        call(tools.patience(Side.SOURCE), read)
+    except UnavailableError as error:
+        if not found:
+            raise error.at(side=Side.SOURCE) from error.__cause__
     except CopyError as error:
         raise error.at(side=Side.SOURCE) from error.__cause__
+    return found

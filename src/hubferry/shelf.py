@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from hubferry import spool
 from hubferry.errors import SpoolError
 from hubferry.spool import SpoolFile
 from hubferry.stream import BLOCK_BYTES
 from hubferry.text import T
+
+if spool.BLOCK_BYTES != BLOCK_BYTES:
+    raise AssertionError(
+        "the spool marks other blocks than are read: its reader would wait for ever"
+    )
 
 
 class Shelf(Protocol):

@@ -45,6 +45,8 @@ class Window:
     Args:
         is_ranged: whether several ranges may be read at once; asked again and again.
         on_read: hears of bytes that came over the link.
+        is_watched: False where a stream that is silent for seconds is no stall:
+            it looks after itself, or has to skip what it was not asked for.
     """
 
     def __init__(
@@ -58,27 +60,27 @@ class Window:
         throttle: Throttle,
         on_read: Callable[[int], None],
         spooled: SpoolFile | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        is_watched: Callable[[], bool] = lambda: True,
     ) -> None:
         self._open_range = open_range
         self._size = size_bytes
         self._count = -(-size_bytes // BLOCK_BYTES)
         self._patience = patience
+        self._stop = patience.cancel.child()
         self._lanes = lanes
         self._is_ranged = is_ranged
         self._throttle = throttle
         self._on_read = on_read
-        self._clock = clock
+        self._is_watched = is_watched
         self._shelf: Shelf = SpoolShelf(spooled) if spooled else MemoryShelf(self._count)
         self._turn = threading.Condition()
         self._working: list[Lane] = []
-        self._own = Lane(patience.fork())
+        self._own = Lane(patience.fork(self._stop))
         self._head = 0
         self._next = 0
         self._solo_spans = 0
         self._custom = Custom()
         self._error: BaseException | None = None
-        self._is_closed = False
         lanes.join(self)
 
     # --- the reader's side -------------------------------------------------------
@@ -125,11 +127,13 @@ class Window:
     def _read_own(self, block: int) -> memoryview:
         with self._turn:
             content = self._shelf.buffer()[: self._size - block * BLOCK_BYTES]
-        began, worked = self._clock(), time.thread_time()
+        began, worked = self._now(), time.thread_time()
         self._fill(self._own, content)
-        if self._is_closed:
-            raise CancelledError(T("the file was closed while it was read"))
-        waited = (self._clock() - began) - (time.thread_time() - worked)
+        # Filling breaks off when the run is stopped or a lane has failed.
+        self._patience.cancel.check()
+        if self._error is not None:
+            raise self._error
+        waited = (self._now() - began) - (time.thread_time() - worked)
         self._lanes.climber.waited(max(0.0, waited))
         self._own.block += 1
         if self._own.block == self._own.stop:
@@ -140,17 +144,16 @@ class Window:
 
     def _wait(self) -> None:
         """Wait for a lane."""
-        began = self._clock()
+        began = self._now()
         self._turn.wait(_LOOK_SECONDS)
-        if not self._throttle.gate.is_paused:
-            self._lanes.climber.waited(self._clock() - began)
+        self._lanes.climber.waited(self._now() - began)
         self._tend()
 
     def close(self) -> None:
         """Let go of all connections; safe to repeat."""
         self._lanes.leave(self)
+        self._stop.cancel()
         with self._turn:
-            self._is_closed = True
             lanes = [*self._working, self._own]
             streams = [lane.stream for lane in lanes if lane.stream is not None]
             self._turn.notify_all()
@@ -163,6 +166,8 @@ class Window:
         Called by the keeper of the lanes, many times a second: whoever reads is
         blocked when it matters.
         """
+        if not self._is_watched():
+            return
         with self._turn:
             now = self._now()
             lanes = [*self._working, self._own]
@@ -188,7 +193,7 @@ class Window:
             return
         while len(self._working) < share and not self._is_over():
             self._share_out()
-            lane = Lane(self._patience.fork())
+            lane = Lane(self._patience.fork(self._stop))
             if not self._claim(lane):
                 return
             self._working.append(lane)
@@ -270,7 +275,7 @@ class Window:
         return len(self._working) <= share
 
     def _is_over(self) -> bool:
-        return self._is_closed or self._error is not None or self._patience.cancel.is_cancelled
+        return self._error is not None or self._stop.is_cancelled
 
     def _read_span(self, lane: Lane) -> None:
         while lane.block < lane.stop:
@@ -368,7 +373,7 @@ class Window:
         stream = self._open_range(offset, None if stop >= self._size else stop)
         with self._turn:
             lane.stream = stream
-            if not self._is_closed:
+            if not self._stop.is_cancelled:
                 return
         stream.close()  # closed meanwhile, by the reader, which saw no stream
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -25,9 +25,7 @@ from hubferry.errors import (
 from hubferry.events import FileFinished
 from hubferry.hubs.base import BlobBody, ByteStream, UploadTicket
 from hubferry.hubs.memory import sha256_of
-from hubferry.model import FileEntry, RepoInfo, Visibility
-from hubferry.plan import settle_blobs
-from hubferry.survey import stored_blobs
+from hubferry.model import Blob, FileEntry, RepoInfo, Sha256, Visibility
 
 
 def fresh(files: dict[str, bytes] | None = None, workers: int = 1) -> World:
@@ -40,7 +38,6 @@ def fresh(files: dict[str, bytes] | None = None, workers: int = 1) -> World:
 def deliver(world: World) -> Delivery:
     found, plan = world.draw()
     tools = world.tools
-    plan = settle_blobs(plan, stored_blobs(plan, found, tools))
     made = Delivery(plan.writes, found, tools, lambda n, total: f"{n}/{total}", "run")
     made.run()
     return made
@@ -485,3 +482,39 @@ def test_a_commit_on_its_way_does_not_hold_up_blobs() -> None:
     world.target.before = before
     deliver(world)
     assert len(world.target_files) == 11
+
+
+def test_a_blob_that_is_not_kept_fails_for_each_commit_that_names_it() -> None:
+    world = fresh({"a.bin": big(1), "b.bin": big(1), "c.bin": big(2)})
+    world.limit_commits(1)
+    inner = world.target.missing_blobs
+
+    def forgets(info: RepoInfo, blobs: Collection[Blob]) -> Mapping[Sha256, UploadTicket]:
+        world.target.blobs.pop(sha256_of(big(1)), None)
+        return inner(info, blobs)
+
+    world.target.missing_blobs = forgets  # type: ignore[method-assign]
+    failures = deliver(world).tally.failures
+    assert {path: type(error) for path, error in failures.items()} == {
+        "a.bin": IntegrityError,
+        "b.bin": IntegrityError,
+    }
+    assert set(world.target_files) == {"c.bin"}
+
+
+def test_what_came_before_a_drop_is_not_asked_for_again() -> None:
+    world = in_bulk(fresh(small_files(10)))
+    inner = world.source.read_many
+    asked: list[int] = []
+
+    def drops(info: RepoInfo, entries: Sequence[FileEntry]) -> Iterator[tuple[FileEntry, bytes]]:
+        asked.append(len(entries))
+        for number, pair in enumerate(inner(info, entries)):
+            if number == 4:
+                raise UnavailableError("dropped")
+            yield pair
+
+    world.source.read_many = drops  # type: ignore[method-assign]
+    deliver(world)
+    assert dict(world.target_files) == small_files(10)
+    assert asked == [10, 6, 2]

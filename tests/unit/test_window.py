@@ -12,18 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.memory_world import no_pauses
 
-from hubferry.control import CancelToken
+from hubferry.control import CancelToken, Patience, WaitBudget
 from hubferry.errors import (
     CancelledError,
     CopyError,
     CorruptReadError,
     NotFoundError,
+    RateLimitedError,
     SpoolError,
     UnavailableError,
 )
 from hubferry.hubs.memory import sha256_of
 from hubferry.lanes import LANE_BYTES, Lanes
 from hubferry.spool import Spool, SpoolFile, SpoolMode, SpoolPolicy
+from hubferry.stalls import STALL_SECONDS
 from hubferry.stream import BLOCK_BYTES, OpenStream
 from hubferry.throttle import Gate, Throttle
 from hubferry.window import SOLO_SPANS, SPAN_BLOCKS, Window
@@ -326,15 +328,29 @@ def test_a_lane_that_delivers_nothing_is_cut_and_goes_on_elsewhere() -> None:
 
 def test_a_paused_run_is_not_stalled() -> None:
     source = Source(bytes_of(2 * MIB), piece=MIB)
-    gate = Gate()
+    clock, is_stuck, may_go = [0.0], threading.Event(), threading.Event()
+    gate = Gate(lambda: clock[0])
+
+    def hurdle(offset: int, number: int) -> None:
+        if offset == MIB:
+            is_stuck.set()
+            may_go.wait(10)
+
+    source.hurdle = hurdle
     window = window_of(source, gate=gate, attempts=1)
-    blocks = window.blocks()
-    first = bytes(next(blocks))
+    reader = threading.Thread(target=lambda: take(window), daemon=True)
+    reader.start()
+    assert is_stuck.wait(5)
     gate.pause()
-    threading.Timer(0.6, gate.resume).start()
-    assert first + b"".join(bytes(block) for block in blocks) == source.data
-    window.close()
-    assert len(source.opened) == 1
+    clock[0] = 3600.0
+    window.look_after()
+    assert not source.streams[0].closed.is_set(), "an hour of pause is no stall"
+    gate.resume()
+    clock[0] += STALL_SECONDS[0] + 0.1
+    window.look_after()
+    assert source.streams[0].closed.wait(5), "five seconds of silence are"
+    may_go.set()
+    reader.join(5)
 
 
 def test_a_stop_is_seen_while_waiting() -> None:
@@ -414,3 +430,127 @@ def test_a_surprise_in_a_lane_reaches_the_reader() -> None:
     with pytest.raises(ZeroDivisionError):
         take(window_of(source))
     assert not issubclass(ZeroDivisionError, CopyError)
+
+
+def test_a_source_that_ignores_ranges_is_read_through_once_it_shows() -> None:
+    source = Source(bytes_of(96 * MIB))
+    inner = source.open
+
+    def whole(start: int, end: int | None) -> OpenStream:
+        """Sends the file from its start, whatever was asked for; what is not wanted is skipped."""
+        stream = inner(start, end)
+        with source.lock:
+            source.sent += start
+        return stream
+
+    source.open = whole  # type: ignore[method-assign]
+    window = window_of(source, level=8, is_ranged=lambda: len(source.opened) < 2)
+    assert take(window) == source.data
+    assert source.sent <= 2.2 * len(source.data), "not once more for every range"
+
+
+def test_a_lane_that_fails_while_the_reader_reads_itself_is_told_at_once() -> None:
+    source = Source(bytes_of(40 * MIB), piece=MIB // 4)
+    lanes = Lanes()
+    has_failed = threading.Event()
+
+    def hurdle(offset: int, number: int) -> None:
+        if number == 1 and offset >= 2 * MIB:
+            has_failed.wait(5)
+        elif number > 1:
+            has_failed.set()
+            raise NotFoundError("gone", what="path")
+
+    source.hurdle = hurdle
+    window = window_of(source, lanes=lanes)
+    got: list[bytes] = []
+
+    def read() -> None:
+        for block in window.blocks():
+            got.append(bytes(block))
+            lanes.climber._level = 4
+
+    with pytest.raises(NotFoundError):
+        read()
+    window.close()
+    assert b"".join(got) == source.data[: len(got) * MIB], "no block was handed on half filled"
+
+
+def test_closing_wakes_lanes_that_wait_for_their_next_try() -> None:
+    source = Source(bytes_of(8 * MIB))
+
+    def hurdle(offset: int, number: int) -> None:
+        if offset >= 2 * MIB:
+            raise RateLimitedError("slow down", retry_after_seconds=30.0)
+
+    source.hurdle = hurdle
+    waits = WaitBudget(3600.0)
+    window = Window(
+        source.open,
+        len(source.data),
+        Patience(CancelToken(), waits),
+        lanes_at(4),
+        is_ranged=lambda: True,
+        throttle=Throttle(),
+        on_read=lambda count: None,
+    )
+    next(window.blocks())
+    lanes = [t for t in threading.enumerate() if t.name == "hubferry-lane"]
+    assert lanes
+    window.close()
+    for thread in lanes:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_what_looks_after_itself_is_not_cut() -> None:
+    source = Source(bytes_of(2 * MIB), piece=MIB)
+    clock, is_stuck, may_go = [0.0], threading.Event(), threading.Event()
+
+    def hurdle(offset: int, number: int) -> None:
+        if offset == MIB:
+            is_stuck.set()
+            may_go.wait(10)
+
+    source.hurdle = hurdle
+    window = Window(
+        source.open,
+        len(source.data),
+        no_pauses(),
+        Lanes(),
+        is_ranged=lambda: False,
+        throttle=Throttle(gate=Gate(lambda: clock[0])),
+        on_read=lambda count: None,
+        is_watched=lambda: False,
+    )
+    reader = threading.Thread(target=lambda: take(window), daemon=True)
+    reader.start()
+    assert is_stuck.wait(5)
+    clock[0] = 100.0
+    window.look_after()
+    assert not source.streams[0].closed.is_set()
+    may_go.set()
+    reader.join(5)
+    assert len(source.opened) == 1
+
+
+def test_one_file_that_cannot_be_looked_after_does_not_leave_the_others_alone() -> None:
+    lanes = Lanes()
+    seen = threading.Event()
+
+    class Broken:
+        def look_after(self) -> None:
+            raise ZeroDivisionError
+
+    class Fine:
+        def look_after(self) -> None:
+            seen.set()
+
+    files = Broken(), Fine()
+    for file in files:
+        lanes.join(file)
+    assert seen.wait(5)
+    seen.clear()
+    assert seen.wait(5), "the keeper goes on"
+    for file in files:
+        lanes.leave(file)

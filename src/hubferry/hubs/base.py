@@ -189,7 +189,8 @@ class SourceHub(Hub, Protocol):
         """Whether several ranges of this file may be read at once, each for one request.
 
         False: one stream from start to end is the best there is. The answer may
-        turn to True while the file is read, never to False. Asks nobody.
+        turn while the file is read: a way is given up, or a server turns out to
+        ignore ranges. Asks nobody.
         """
 
     def read_many(

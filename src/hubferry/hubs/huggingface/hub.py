@@ -146,6 +146,7 @@ class HuggingFaceHub:
         self._git = GitBlobs(self.endpoint, self._git_client)
         self._api = official.make_api(self.endpoint, self._client)
         self._writer = Writer(self.endpoint, self._client)
+        self._rangeless: set[str] = set()
         self._reads = Reads(
             Chooser(transport, can_xet=is_installed()),
             self._open_http,
@@ -255,7 +256,7 @@ class HuggingFaceHub:
 
     def reads_ranges(self, entry: FileEntry) -> bool:
         """LFS files over HTTP; a file that goes through Xet is one stream."""
-        return self._reads.reads_ranges(entry)
+        return entry.path not in self._rangeless and self._reads.reads_ranges(entry)
 
     def _xet_token(self, repo: RepoId, commit: str) -> XetToken:
         url = wire.xet_token_url(self.endpoint, repo, commit)
@@ -291,7 +292,10 @@ class HuggingFaceHub:
         except CopyError:
             stream.close()
             raise
-        return SlicedStream(stream, start, stop - start) if stream.ignored_range else stream
+        if not stream.ignored_range:
+            return stream
+        self._rangeless.add(entry.path)
+        return SlicedStream(stream, start, stop - start)
 
     def write_access(self, repo: RepoId) -> Access:
         """Whether the token may write; UNKNOWN for a repository that is not there yet."""

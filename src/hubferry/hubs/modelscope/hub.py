@@ -102,6 +102,7 @@ class ModelScopeHub:
         config = HttpConfig(proxy=proxy, user_agent=official.USER_AGENT)
         self._net = Transport(self.endpoint, self._login.token, config)
         self._read_before: set[RepoId] = set()
+        self._rangeless: set[str] = set()
         self._spacing: dict[RepoId, Spacing] = {}
 
     @property
@@ -182,13 +183,15 @@ class ModelScopeHub:
         asked = self._asked(T("send {path}", path=entry.path), what="path")
         if is_part and entry.storage is not Storage.REGULAR:
             stream = self._net.open(asked, url, start, stop)
+            if stream.ignored_range:
+                self._rangeless.add(entry.path)
         else:
             stream = self._net.open(asked, url)
         return reading.checked(stream, entry, start, stop)
 
     def reads_ranges(self, entry: FileEntry) -> bool:
-        """Only LFS files: the others ignore ``Range`` and come whole."""
-        return entry.storage is Storage.LFS
+        """Only LFS files whose store honours ``Range``: the others come whole."""
+        return entry.storage is Storage.LFS and entry.path not in self._rangeless
 
     def read_many(
         self, info: RepoInfo, entries: Sequence[FileEntry]
