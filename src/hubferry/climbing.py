@@ -9,7 +9,6 @@ helps, goes back when it does not, and then leaves it at that for a while.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -40,13 +39,13 @@ class Climber:
         highest: int,
         clock: Callable[[], float] = time.monotonic,
         *,
-        enough_per_second: float = math.inf,
+        is_pointless: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``enough_per_second``: at this rate (bytes) nothing more is to be gained."""
+        """``is_pointless``: asked once an epoch; True if more would not help whatever is waited."""
         self._lowest = lowest
         self._highest = max(lowest, highest)
         self._clock = clock
-        self._enough = enough_per_second
+        self._is_pointless = is_pointless
         self._lock = threading.Lock()
         self._level = lowest
         self._tried_from: tuple[int, float] | None = None
@@ -87,7 +86,8 @@ class Climber:
         if seconds < EPOCH_SECONDS:
             return
         rate = self._bytes / seconds
-        is_wanting = self._waited >= WANTING_SHARE * seconds and rate < self._enough
+        is_pointless = self._is_pointless()
+        is_wanting = self._waited >= WANTING_SHARE * seconds and not is_pointless
         if self._tried_from is not None:
             self._keep_or_return(rate, now)
         if self._tried_from is None and is_wanting and now >= self._hold_until:

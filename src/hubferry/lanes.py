@@ -10,11 +10,11 @@ many.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from typing import Protocol
 
 from hubferry.climbing import Climber
+from hubferry.processors import Processors
 
 MOST_LANES = 20
 """A store is not to be crowded: 20 connections of 20 MB/s fill a link of 400 MB/s. Files in
@@ -23,11 +23,6 @@ LANE_BYTES = 5 * 512 * 1024
 """Memory a lane may fill ahead of the reader. Window of a file = its lanes x this."""
 SPAN_BYTES = 2 * 1024 * 1024
 """What one request asks for while several lanes read a file."""
-
-
-CORE_BYTES_PER_SECOND = 200e6
-"""A core reads, hashes and sends about 700 MB/s; where the source brings a good part of that for
-each core, it is the processor that is waited for, and more connections only cost more of it."""
 
 _KEEP_SECONDS = 0.05
 _IDLE_LOOKS = 20
@@ -45,8 +40,9 @@ class Lanes:
     """How many lanes a file may use now, and who looks after them. Thread-safe."""
 
     def __init__(self, most: int = MOST_LANES) -> None:
-        enough = CORE_BYTES_PER_SECOND * (os.cpu_count() or 1)
-        self.climber = Climber(1, most, enough_per_second=enough)
+        # Where the processors are busy it is they that are waited for, and more connections
+        # only cost more of them.
+        self.climber = Climber(1, most, is_pointless=Processors().are_busy)
         self._most = most
         self._lock = threading.Lock()
         self._files: list[Kept] = []

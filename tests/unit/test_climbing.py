@@ -81,9 +81,11 @@ def test_a_level_never_leaves_its_bounds() -> None:
     assert Climber(4, 2).level == 4
 
 
-def test_a_rate_that_is_enough_is_left_alone() -> None:
+def test_where_more_cannot_help_nothing_is_tried() -> None:
     clock = [0.0]
-    climber = Climber(1, 20, lambda: clock[0], enough_per_second=100e6)
-    link = Link(climber, clock, each=200e6, total=1e12)
-    link.run(10)
+    climber = Climber(1, 20, lambda: clock[0], is_pointless=lambda: clock[0] < 3.0)
+    link = Link(climber, clock, each=20e6, total=1e12)
+    link.run(9)
     assert link.levels == [1]
+    link.run(6)
+    assert climber.level == 20
