@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable
 
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from hubferry.errors import IntegrityError
+from hubferry.net.progress import Progress
 from hubferry.text import T
 
 SMALL_BODY_BYTES = 64 * 1024
 """Enough for any answer that is not data: errors, redirects, confirmations."""
+
+_PIECE_BYTES = 64 * 1024
 
 
 class CountedBody:
@@ -45,10 +49,28 @@ def let_go(response: BaseHTTPResponse) -> None:
         response.release_conn()
 
 
-def discard(response: BaseHTTPResponse) -> None:
+def read_body(response: BaseHTTPResponse, limit_bytes: int, patience_seconds: float) -> bytes:
+    """The decoded body, or its first ``limit_bytes`` if it is longer.
+
+    Raises:
+        HTTPError, OSError: it broke off, or next to nothing came for ``patience_seconds``.
+    """
+    progress, found = Progress(patience_seconds), bytearray()
+    while len(found) < limit_bytes:
+        since = time.monotonic()
+        # Not ``read``: it returns when all is there, and each byte buys more time.
+        piece = response.read1(min(_PIECE_BYTES, limit_bytes - len(found)), decode_content=True)
+        if not piece:
+            break
+        found += piece
+        progress.moved(len(piece), time.monotonic() - since)
+    return bytes(found)
+
+
+def discard(response: BaseHTTPResponse, patience_seconds: float) -> None:
     """Read the small body of a redirect, so that its connection can serve again."""
     try:
-        response.read(SMALL_BODY_BYTES)
+        read_body(response, SMALL_BODY_BYTES, patience_seconds)
     except (HTTPError, OSError):
         response.close()
     else:

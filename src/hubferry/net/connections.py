@@ -19,10 +19,11 @@ from urllib3.util.wait import wait_for_read
 
 from hubferry.errors import UsageError
 from hubferry.net.config import HttpConfig, tls_context
+from hubferry.net.progress import Progress
 from hubferry.text import T
 
-# A store that takes less than this for as long as we wait for any answer has stalled.
-_TRICKLE_BYTES_PER_SECOND = 1024
+_TLS_PIECE_BYTES = 64 * 1024
+"""An encrypted socket sends all it is given, or fails, within one time limit."""
 
 
 class OpenSockets:
@@ -31,15 +32,20 @@ class OpenSockets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+        self._is_cut = False
 
     def add(self, connection: HTTPConnection) -> None:
-        """Remember a connection for as long as it lives."""
+        """Remember a connection for as long as it lives; cut it if it comes too late."""
         with self._lock:
             self._connections.add(connection)
+            is_late = self._is_cut
+        if is_late:
+            cut_socket(connection.sock)
 
     def cut(self) -> None:
-        """Make every blocked read and write return; safe from any thread."""
+        """Make every blocked read and write return, for good; safe from any thread."""
         with self._lock:
+            self._is_cut = True
             connections = list(self._connections)
         for connection in connections:
             cut_socket(connection.sock)
@@ -83,12 +89,16 @@ class _Watchful(HTTPConnection):
         # A server that answers before the body is through (413, 403) means "stop".
         # urllib3 takes BrokenPipeError as "read the answer now". TLS is left out:
         # session tickets make an encrypted socket readable without any answer.
-        is_plain = isinstance(sock, socket.socket) and not isinstance(sock, ssl.SSLSocket)
-        if is_plain and wait_for_read(sock, timeout=0):
+        if _is_plain(sock) and wait_for_read(sock, timeout=0):
             raise BrokenPipeError("answered before the body was sent")
         sock.settimeout(self.hubferry_send_timeout)
         _send_all(sock, view, self.hubferry_send_timeout)
         self.hubferry_is_spoilt = False
+
+
+def _is_plain(sock: object) -> bool:
+    # TLS inside TLS (an https proxy) is no socket at all.
+    return isinstance(sock, socket.socket) and not isinstance(sock, ssl.SSLSocket)
 
 
 def _send_all(sock: socket.socket, view: memoryview, patience_seconds: float) -> None:
@@ -96,17 +106,17 @@ def _send_all(sock: socket.socket, view: memoryview, patience_seconds: float) ->
 
     Not ``sendall``: its time limit is one for the whole block, which a link that
     became slow may well need, and not one for the next bytes.
+
+    Raises:
+        TimeoutError: it does not move.
     """
-    done = seen = 0
-    since = time.monotonic()
+    piece = len(view) if _is_plain(sock) else _TLS_PIECE_BYTES
+    progress, done = Progress(patience_seconds), 0
     while done < len(view):
-        done += sock.send(view[done:])
-        seconds = time.monotonic() - since
-        if seconds < patience_seconds:
-            continue
-        if done - seen < seconds * _TRICKLE_BYTES_PER_SECOND:
-            raise TimeoutError("the other end takes next to nothing")
-        since, seen = time.monotonic(), done
+        since = time.monotonic()
+        count = sock.send(view[done : done + piece])
+        done += count
+        progress.moved(count, time.monotonic() - since)
 
 
 class _Careful(HTTPConnectionPool):

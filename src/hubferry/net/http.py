@@ -19,9 +19,9 @@ from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from hubferry.errors import CopyError, CorruptReadError, ProtocolError
+from hubferry.errors import CancelledError, CopyError, ProtocolError
 from hubferry.net.answers import parse_json
-from hubferry.net.bodies import SMALL_BODY_BYTES, CountedBody, discard, let_go
+from hubferry.net.bodies import SMALL_BODY_BYTES, CountedBody, discard, let_go, read_body
 from hubferry.net.config import HttpConfig, Origin, origin_of, proxy_for, show_origin
 from hubferry.net.connections import OpenSockets, make_pools
 from hubferry.net.pacing import Heard, Pacer
@@ -82,6 +82,9 @@ class HttpAnswer:
 class HttpClient:
     """A pool of connections with one set of credentials. Thread-safe.
 
+    A request that is cut by :meth:`close` fails with UnavailableError; every later
+    one with CancelledError, so that nobody tries again.
+
     Args:
         map_refusal: the hub's reading of statuses of 400 and more; None from it
             means the general reading of :func:`error_for_status`.
@@ -104,6 +107,7 @@ class HttpClient:
         self._pools: dict[tuple[str | None, bool], PoolManager] = {}
         self._lock = threading.Lock()
         self._signed = SignedAddresses()
+        self._is_closed = False
 
     def get(
         self,
@@ -134,7 +138,7 @@ class HttpClient:
         except BaseException:
             response.close()
             raise
-        return HttpStream(response, hops, size_bytes=size, total_bytes=total, ignored_range=ignored)
+        return self._stream(response, hops, size, total, ignored)
 
     def get_json(self, url: str, headers: Mapping[str, str] | None = None) -> HttpAnswer:
         """A whole small answer to a GET, following redirects."""
@@ -147,7 +151,7 @@ class HttpClient:
         """The headers of ``url``; without ``follow`` a redirect is an answer too."""
         asked = {**(headers or {}), "accept-encoding": "identity"}
         response, hops = self._follow("HEAD", url, asked, max_hops=MAX_REDIRECTS if follow else 0)
-        discard(response)
+        discard(response, self._silence)
         target = hops[-1].headers.get("location")
         location = urljoin(url, target) if target else None
         return HttpAnswer(hops[-1].status, hops[-1].headers, b"", hops[-1].origin, location)
@@ -257,15 +261,38 @@ class HttpClient:
         except BaseException:
             response.close()
             raise
-        return HttpStream(response, (hop,), size_bytes=size, total_bytes=total, ignored_range=False)
+        return self._stream(response, (hop,), size, total, False)
 
     def close(self) -> None:
-        """Cut every open connection, also under other threads; safe to repeat."""
-        self._sockets.cut()
+        """Cut every open connection, also under other threads, for good; safe to repeat."""
         with self._lock:
+            self._is_closed = True
             pools, self._pools = list(self._pools.values()), {}
+        self._sockets.cut()
         for pool in pools:
             pool.clear()
+
+    @property
+    def _silence(self) -> float:
+        """How long the other end may say nothing, in seconds."""
+        return self._config.read_timeout_seconds
+
+    def _stream(
+        self,
+        response: BaseHTTPResponse,
+        hops: tuple[Hop, ...],
+        size: int | None,
+        total: int | None,
+        ignored_range: bool,
+    ) -> HttpStream:
+        return HttpStream(
+            response,
+            hops,
+            size_bytes=size,
+            total_bytes=total,
+            ignored_range=ignored_range,
+            patience_seconds=self._silence,
+        )
 
     def _follow(
         self, method: str, url: str, headers: Mapping[str, str], max_hops: int = MAX_REDIRECTS
@@ -279,7 +306,7 @@ class HttpClient:
             if response.status not in _REDIRECTS or not target or max_hops == 0:
                 self._raise_if_refused(method, response, hop, hop.origin != first, True)
                 return response, hops
-            discard(response)
+            discard(response, self._silence)
             if len(hops) > max_hops:
                 host = show_origin(hop.origin)
                 raise ProtocolError(T("{host} redirects without end", host=host))
@@ -308,7 +335,7 @@ class HttpClient:
             moved = _moved_here(url, hop)
             if moved is None:
                 break
-            discard(response)
+            discard(response, self._silence)
             url = moved
         return response, hop
 
@@ -344,13 +371,14 @@ class HttpClient:
         if response.status < 300:
             if known.is_same(hop.headers.get("etag")):
                 return response, (*known.hops, hop)
+            # Another content, or a store whose nodes name the same one differently. What the
+            # hub leads to now is read; whether it fits is for the digest to say.
             response.close()
             self._signed.forget(url, known)
-            host = show_origin(hop.origin)
-            raise CorruptReadError(T("{host} has another content there than before", host=host))
+            return None
         self._signed.forget(url, known)
         if response.status in _STALE or response.status < 400:
-            discard(response)
+            discard(response, self._silence)
             return None
         self._raise_if_refused(method, response, hop, True, True)
         raise AssertionError("a status of 400 and more is refused")
@@ -371,10 +399,10 @@ class HttpClient:
         # Lower case makes one header of "Authorization" and "authorization". The call's wins:
         # an LFS answer may name the credentials it wants for the next step.
         sent = {"user-agent": self._config.user_agent, **_lower(own), **_lower(headers)}
-        silence = timeout_seconds or self._config.read_timeout_seconds
+        silence = timeout_seconds or self._silence
         limits = Timeout(connect=self._config.connect_timeout_seconds, read=silence)
-        pools = self._pool(origin)
         with self._turn(url) as heard:
+            pools = self._pool(origin)  # after the wait: the client may be closed meanwhile
             try:
                 response = pools.urlopen(
                     method,
@@ -401,6 +429,8 @@ class HttpClient:
         is_plain = origin[0] == "http" and not (proxy or "").lower().startswith("https:")
         key = (proxy, is_plain)
         with self._lock:
+            if self._is_closed:
+                raise CancelledError(T("the connections were closed"))
             if key not in self._pools:
                 self._pools[key] = make_pools(self._config, proxy, self._sockets, is_plain=is_plain)
             return self._pools[key]
@@ -416,7 +446,7 @@ class HttpClient:
     ) -> HttpAnswer:
         self._raise_if_refused(method, response, hop, False, is_repeatable)
         try:
-            body = response.read(limit_bytes + 1, decode_content=True)
+            body = read_body(response, limit_bytes + 1, self._silence)
             rest = len(body) > limit_bytes
         except (HTTPError, OSError) as error:
             raise error_for_transport(error, hop.origin, is_repeatable=is_repeatable) from None
@@ -438,7 +468,7 @@ class HttpClient:
         if response.status < 400 and not (method not in ("GET", "HEAD") and response.status >= 300):
             return
         try:
-            body = response.read(SMALL_BODY_BYTES, decode_content=True)
+            body = read_body(response, SMALL_BODY_BYTES, self._silence)
         except (HTTPError, OSError):
             body = b""  # the status alone says what happened
         finally:

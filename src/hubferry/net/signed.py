@@ -8,21 +8,20 @@ refusal.
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
+from hubferry.errors import CopyError
 from hubferry.net.stream import Hop
 
 GOOD_FOR_SECONDS = 600.0
 """Hugging Face signs for an hour, ModelScope does not say: a guess well below both."""
 _MOST_KEPT = 4096
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,14 @@ class SignedAddress:
         return etag.removeprefix("W/") == self.etag.removeprefix("W/")
 
 
+class _Question:
+    """Where an address leads to, asked by one for all who want to know."""
+
+    def __init__(self) -> None:
+        self.is_over = threading.Event()
+        self.error: CopyError | None = None
+
+
 class SignedAddresses:
     """Addresses by the one they were asked for under. Thread-safe."""
 
@@ -49,7 +56,7 @@ class SignedAddresses:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: OrderedDict[str, SignedAddress] = OrderedDict()
-        self._asking: OrderedDict[str, threading.Lock] = OrderedDict()
+        self._asking: dict[str, _Question] = {}
 
     def find(self, asked: str) -> SignedAddress | None:
         """The address that ``asked`` led to, if it is still good."""
@@ -62,7 +69,10 @@ class SignedAddresses:
         etag = hops[-1].headers.get("etag")
         with self._lock:
             found = SignedAddress(url, hops[:-1], self._clock() + GOOD_FOR_SECONDS, etag)
-            _put(self._known, asked, found)
+            self._known[asked] = found
+            self._known.move_to_end(asked)
+            if len(self._known) > _MOST_KEPT:
+                self._known.popitem(last=False)
 
     def forget(self, asked: str, known: SignedAddress) -> None:
         """``known`` was refused; an address found by someone else meanwhile is kept."""
@@ -72,16 +82,37 @@ class SignedAddresses:
 
     @contextmanager
     def asking(self, asked: str) -> Iterator[None]:
-        """One asks while the others wait for what it finds, so that they need not ask too."""
-        with self._lock:
-            lock = self._asking.get(asked) or threading.Lock()
-            _put(self._asking, asked, lock)
-        with lock:
+        """One asks while the others wait for what it finds, so that they need not ask too.
+
+        Raises:
+            CopyError: the one that was waited for failed so. A hub that does not
+                answer costs all of them one time limit, and not one after the other.
+        """
+        question = self._own_question(asked)
+        if question is None:
             yield
+            return
+        try:
+            yield
+        except CopyError as error:
+            question.error = copy.copy(error)
+            raise
+        finally:
+            with self._lock:
+                del self._asking[asked]
+            question.is_over.set()
 
-
-def _put(kept: OrderedDict[str, V], key: str, value: V) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > _MOST_KEPT:
-        kept.popitem(last=False)
+    def _own_question(self, asked: str) -> _Question | None:
+        """A question to be asked by the caller; None if another's has been answered."""
+        while True:
+            with self._lock:
+                question = self._asking.get(asked)
+                if question is None:
+                    question = self._asking[asked] = _Question()
+                    return question
+            question.is_over.wait()
+            if question.error is not None:
+                raise copy.copy(question.error)
+            if self.find(asked) is not None:
+                return None
+            # It led to nothing that could be kept: the next one asks.

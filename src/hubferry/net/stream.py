@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -16,11 +15,11 @@ from urllib3.response import BaseHTTPResponse
 
 from hubferry.errors import CorruptReadError, ProtocolError, UnavailableError
 from hubferry.net.config import Origin, show_origin
+from hubferry.net.progress import Progress
 from hubferry.net.status import error_for_transport
 from hubferry.text import T
 
 _READ_PIECE_BYTES = 1024 * 1024
-_TLS_PIECE_BYTES = 64 * 1024
 _GATHER_SECONDS = 0.02
 """Short enough that progress is seen as it is made."""
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
@@ -42,6 +41,7 @@ class HttpStream:
     ``size_bytes`` is what this answer will send, ``total_bytes`` the whole
     file's size, each None if the server does not say. ``ignored_range`` is true
     if a range was asked for and the server sends the whole file from byte 0.
+    ``patience_seconds`` of reading may bring next to nothing.
     """
 
     def __init__(
@@ -52,8 +52,10 @@ class HttpStream:
         size_bytes: int | None,
         total_bytes: int | None,
         ignored_range: bool,
+        patience_seconds: float,
     ) -> None:
         self._response = response
+        self._progress = Progress(patience_seconds)
         self._body = _DirectBody.of(response, size_bytes)
         self._lock = threading.Lock()
         self._is_closed = False
@@ -81,13 +83,17 @@ class HttpStream:
         """Fill ``buffer`` from its start with what has arrived; 0 means the body ended.
 
         Raises:
-            UnavailableError: dropped, stalled, ended before Content-Length, or closed.
+            UnavailableError: dropped, stalled (a trickle too), ended before
+                Content-Length, or closed.
         """
         with self._lock:
             if self._is_closed:
                 raise self._closed_error()
             try:
+                since = time.monotonic()
                 count = self._read(buffer)
+                if count:
+                    self._progress.moved(count, time.monotonic() - since)
             except (HTTPError, OSError, ValueError, AttributeError) as error:
                 if self._is_closed:
                     raise self._closed_error() from None
@@ -137,11 +143,9 @@ class _DirectBody:
         self._response = response
         self._raw = raw
         self._left = length
-        # One receive a call shows every byte of progress. A TLS record is 16 KiB at
-        # most, so there a call collects a few of them, to spare the calls.
-        is_tls = isinstance(getattr(getattr(raw.fp, "raw", None), "_sock", None), ssl.SSLSocket)
-        self._fill = raw.fp.readinto if is_tls else raw.fp.readinto1
-        self._piece = _TLS_PIECE_BYTES if is_tls else _READ_PIECE_BYTES
+        # One receive a call, also where a TLS record of 16 KiB is all it brings: to wait
+        # for more would hide a trickle. It costs 0.2 s of CPU a GiB.
+        self._fill = raw.fp.readinto1
 
     @classmethod
     def of(cls, response: BaseHTTPResponse, length: int | None) -> _DirectBody | None:
@@ -175,7 +179,7 @@ class _DirectBody:
         count, until = 0, time.monotonic() + _GATHER_SECONDS
         while count < len(buffer):
             try:
-                got = self._fill(buffer[count : count + self._piece])
+                got = self._fill(buffer[count : count + _READ_PIECE_BYTES])
             except OSError:
                 if not count:
                     raise

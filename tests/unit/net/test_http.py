@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from urllib3.connection import HTTPConnection
 
 from hubferry.errors import (
     AccessError,
@@ -23,8 +24,9 @@ from hubferry.errors import (
     UnavailableError,
 )
 from hubferry.net.config import origin_of
-from hubferry.net.connections import _send_all
+from hubferry.net.connections import OpenSockets, _send_all
 from hubferry.net.http import Credentials, HttpClient, HttpConfig, HttpStream
+from hubferry.net.progress import TRICKLE_BYTES_PER_SECOND, Progress
 from hubferry.net.status import Refusal
 from hubferry.text import T
 
@@ -179,6 +181,56 @@ def test_a_stall_is_a_timeout(client: HttpClient) -> None:
         assert time.monotonic() - began < 1.5
 
 
+def trickle(status: int) -> Script:
+    """A byte now and then, none of them late."""
+
+    def script(peer: socket.socket, head: bytes) -> None:
+        peer.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: 1000\r\n\r\n".encode())
+        for _ in range(100):
+            peer.sendall(b"x")
+            time.sleep(0.02)
+        peer.shutdown(socket.SHUT_RDWR)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "read", [HttpClient.get_json, lambda client, url: read_all(client.get(url))]
+)
+def test_a_trickle_is_a_stall(
+    client: HttpClient, read: Callable[[HttpClient, str], object]
+) -> None:
+    with serving(trickle(200)) as server, pytest.raises(TimedOutError):
+        read(client, server.url)
+
+
+def test_a_refusal_that_trickles_in_is_a_refusal(client: HttpClient) -> None:
+    with serving(trickle(413)) as server:
+        began = time.monotonic()
+        with pytest.raises(TooLargeError):
+            client.get(server.url)
+        assert time.monotonic() - began < 1.5
+
+
+def test_a_reader_that_takes_its_time_is_not_the_sources_stall(
+    client: HttpClient, clock: list[float]
+) -> None:
+    with serving(says(answer(200, bytes(100)))) as server:
+        stream, buffer = client.get(server.url), memoryview(bytearray(10))
+        for _ in range(10):
+            clock[0] += 1000.0
+            assert stream.readinto(buffer) == 10
+
+
+def test_only_the_time_spent_waiting_counts_for_a_trickle() -> None:
+    progress = Progress(30.0)
+    for _ in range(100):
+        progress.moved(TRICKLE_BYTES_PER_SECOND * 10, 10.0)
+    progress.moved(1, 15.0)
+    with pytest.raises(TimeoutError):
+        progress.moved(1, 15.0)
+
+
 def test_close_from_another_thread_wakes_a_blocked_read() -> None:
     slow = HttpClient(HttpConfig(proxy="direct", read_timeout_seconds=20))
 
@@ -204,6 +256,30 @@ def test_closing_the_client_wakes_a_blocked_request() -> None:
         with pytest.raises(UnavailableError):
             slow.get(server.url)
         assert time.monotonic() - began < 2
+
+
+def test_a_closed_client_asks_for_nothing_more_and_nobody_tries_again() -> None:
+    with serving(says(answer(200, b"{}"))) as server:
+        client = HttpClient(QUICK)
+        client.get_json(server.url)
+        client.close()
+        with pytest.raises(CancelledError) as caught:
+            client.get_json(server.url)
+        assert not caught.value.retryable
+        with pytest.raises(CancelledError):
+            client.put(server.url, None, 1, pieces(b"x"))
+        assert len(server.heads) == 1
+
+
+def test_a_connection_made_while_the_client_closes_is_cut() -> None:
+    sockets = OpenSockets()
+    sockets.cut()
+    late = HTTPConnection("localhost")
+    late.sock, theirs = socket.socketpair()
+    with late.sock, theirs:
+        sockets.add(late)
+        theirs.settimeout(10)
+        assert theirs.recv(1) == b""
 
 
 def test_nobody_listening_is_unavailable(client: HttpClient) -> None:

@@ -8,12 +8,14 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from hubferry.errors import HubError, TimedOutError, UnavailableError
+from hubferry.net.connections import _send_all
 from hubferry.net.http import HttpClient, HttpConfig
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
@@ -39,6 +41,20 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stalling(certificate: Path) -> Iterator[str]:
     """Sends half of a body and then nothing."""
+
+    def stall(peer: ssl.SSLSocket, done: threading.Event) -> None:
+        peer.sendall(HEAD + b"hello")
+        done.wait(10)
+
+    with serving(certificate, stall) as url:
+        yield url
+
+
+@contextmanager
+def serving(
+    certificate: Path, answer: Callable[[ssl.SSLSocket, threading.Event], None]
+) -> Iterator[str]:
+    """The address of a server whose connections ``answer`` one request each, until told to end."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -48,8 +64,7 @@ def stalling(certificate: Path) -> Iterator[str]:
         try:
             with context.wrap_socket(raw, server_side=True) as peer:
                 peer.recv(65536)
-                peer.sendall(HEAD + b"hello")
-                done.wait(10)
+                answer(peer, done)
         except OSError:
             pass  # the client did not trust us, or left
 
@@ -62,9 +77,11 @@ def stalling(certificate: Path) -> Iterator[str]:
             threading.Thread(target=serve, args=(raw,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
-    yield f"https://localhost:{listener.getsockname()[1]}/"
-    done.set()
-    listener.close()
+    try:
+        yield f"https://localhost:{listener.getsockname()[1]}/"
+    finally:
+        done.set()
+        listener.close()
 
 
 def read(client: HttpClient, url: str) -> None:
@@ -95,3 +112,48 @@ def test_a_blocked_read_can_be_stopped(stalling: str, certificate: Path, what: s
     with pytest.raises(UnavailableError):
         stream.readinto(buffer)
     assert time.monotonic() - began < 2
+
+
+def test_a_trickle_is_a_stall(certificate: Path) -> None:
+    def trickle(peer: ssl.SSLSocket, done: threading.Event) -> None:
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            peer.sendall(b"x")
+            done.wait(0.02)
+
+    config = HttpConfig(proxy="direct", ca_bundle=str(certificate), read_timeout_seconds=0.4)
+    with serving(certificate, trickle) as url, pytest.raises(TimedOutError):
+        read(HttpClient(config), url)
+
+
+class SlowUplink(ssl.SSLSocket):
+    """Takes 10 KB a second; like the real one it sends all it is given within one time limit."""
+
+    clock: list[float]
+    taken = 0
+
+    def send(self, view: memoryview, flags: int = 0) -> int:  # type: ignore[override]
+        seconds = len(view) / 10_000
+        if seconds > 30.0:
+            raise TimeoutError("The write operation timed out")
+        self.clock[0] += seconds
+        self.taken += len(view)
+        return len(view)
+
+
+def test_a_slow_encrypted_upload_goes_on_for_as_long_as_it_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = SlowUplink
+    ours, theirs = socket.socketpair()
+    with (
+        theirs,
+        context.wrap_socket(ours, server_hostname="x", do_handshake_on_connect=False) as sock,
+    ):
+        assert isinstance(sock, SlowUplink)
+        clock = sock.clock = [0.0]
+        monkeypatch.setattr("hubferry.net.connections.time.monotonic", lambda: clock[0])
+        _send_all(sock, memoryview(bytes(1 << 20)), 30.0)
+        assert sock.taken == 1 << 20
+        assert clock[0] > 100
