@@ -164,6 +164,22 @@ def test_folders_of_a_cut_listing_are_asked_for_at_the_same_time() -> None:
     assert (len(files), doubtful) == (wire.LISTING_CAP, [])
 
 
+def test_a_process_that_ends_need_not_wait_for_a_listing() -> None:
+    cut = tuple(FileEntry(f"a/{number}", 1) for number in range(wire.LISTING_CAP))
+    are_daemons: list[bool] = []
+
+    def read_page(folder: str, recursive: bool) -> wire.Page:
+        if (folder, recursive) == ("", True):
+            return wire.Page(cut, ())
+        # concurrent.futures joins its threads at exit, whatever they wait for.
+        are_daemons.append(threading.current_thread().daemon)
+        return wire.Page((), ())
+
+    walk(read_page)
+    assert are_daemons
+    assert all(are_daemons)
+
+
 def test_a_failed_answer_ends_a_walk_and_the_rest_is_not_asked_for() -> None:
     cut = tuple(FileEntry(f"d{number}/x", 1) for number in range(wire.LISTING_CAP))
     asked_for: list[str] = []

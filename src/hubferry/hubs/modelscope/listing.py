@@ -12,8 +12,9 @@ Source: ``LegacyClient._walk_repo_files`` of modelscope_hub 0.5.1.
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from hubferry.errors import ProtocolError, UnavailableError
 from hubferry.hubs.modelscope.wire import Page
@@ -39,18 +40,65 @@ def walk(read_page: ReadPage, *, width: int = FOLDERS_AT_ONCE) -> tuple[list[Fil
     whole = _read(read_page, "", True)
     if not whole.is_cut:
         return list(_Found().take(whole)), []
-    pool = ThreadPoolExecutor(width, thread_name_prefix="listing")
+    readers = _Readers(read_page, width)
     try:
-        return _walk_cut(lambda *asked: pool.submit(_read, read_page, *asked), whole)
+        return _walk_cut(readers, whole)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        readers.stop()
 
 
-def _walk_cut(
-    ask: Callable[[str, bool], Future[Page]], root: Page
-) -> tuple[list[FileEntry], list[str]]:
+class _Readers:
+    """Up to ``width`` threads that read pages; used by one thread.
+
+    They are daemons: a process that ends must not wait for an answer nobody wants
+    any more, as it would for the threads of ``concurrent.futures``.
+    """
+
+    def __init__(self, read_page: ReadPage, width: int) -> None:
+        self._read_page = read_page
+        self._width = width
+        self._todo: queue.SimpleQueue[tuple[str, bool] | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[Page | BaseException, str, bool]] = queue.SimpleQueue()
+        self._started = 0
+        self.in_flight = 0
+
+    def ask(self, folder: str, is_whole: bool) -> None:
+        """Have a page read as soon as a thread is free."""
+        self._todo.put((folder, is_whole))
+        self.in_flight += 1
+        if self._started < min(self.in_flight, self._width):
+            self._started += 1
+            name = f"listing-{self._started}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def answer(self) -> tuple[Page, str, bool]:
+        """The next page that is there, and what was asked for; raises what reading it raised."""
+        page, folder, is_whole = self._done.get()
+        self.in_flight -= 1
+        if isinstance(page, BaseException):
+            raise page
+        return page, folder, is_whole
+
+    def stop(self) -> None:
+        """Ask for nothing more; what is on its way is not waited for."""
+        try:
+            while True:
+                self._todo.get_nowait()
+        except queue.Empty:
+            pass
+        for _ in range(self._started):
+            self._todo.put(None)
+
+    def _work(self) -> None:
+        while (asked := self._todo.get()) is not None:
+            try:
+                self._done.put((_read(self._read_page, *asked), *asked))
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+                self._done.put((error, *asked))
+
+
+def _walk_cut(readers: _Readers, root: Page) -> tuple[list[FileEntry], list[str]]:
     found, doubtful, seen = _Found(), list[str](), {""}
-    asked: dict[Future[Page], tuple[str, bool]] = {}
 
     def look_at(page: Page, folder: str, is_whole: bool) -> None:
         found.take(page)
@@ -59,17 +107,16 @@ def _walk_cut(
         if is_whole and not page.is_cut:
             return
         if is_whole:
-            asked[ask(folder, False)] = (folder, False)
+            readers.ask(folder, False)
         # Even below a folder that is cut, what we do see is worth walking.
         inside = {_child(folder, path) for path in _paths(page)} | set(page.folders)
         for child in sorted(name for name in inside - seen if _is_direct(folder, name)):
             seen.add(child)
-            asked[ask(child, True)] = (child, True)
+            readers.ask(child, True)
 
     look_at(root, "", True)
-    while asked:
-        for answered in wait(asked, return_when=FIRST_COMPLETED).done:
-            look_at(answered.result(), *asked.pop(answered))
+    while readers.in_flight:
+        look_at(*readers.answer())
     return list(found.entries.values()), sorted(doubtful)
 
 

@@ -15,6 +15,7 @@ from hubferry.hubs.base import ByteStream
 from hubferry.hubs.modelscope.wire import digest
 from hubferry.model import FileEntry, Sha256, Storage
 from hubferry.net.http import HttpStream
+from hubferry.net.stream import SlicedStream
 from hubferry.text import T
 
 _BUFFER_BYTES = 256 * 1024
@@ -29,30 +30,6 @@ class NoBytes:
 
     def close(self) -> None:
         """Nothing to let go of."""
-
-
-class Part:
-    """``length_bytes`` of a stream after ``skip_bytes`` of it, for servers that send all."""
-
-    def __init__(self, stream: HttpStream, skip_bytes: int, length_bytes: int) -> None:
-        self._stream = stream
-        self._skip = skip_bytes
-        self._left = length_bytes
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Like :meth:`HttpStream.readinto`; the first call reads what is skipped."""
-        while self._skip:
-            count = self._stream.readinto(buffer[: min(len(buffer), self._skip)])
-            if not count:
-                return 0
-            self._skip -= count
-        count = self._stream.readinto(buffer[: min(len(buffer), self._left)]) if self._left else 0
-        self._left -= count
-        return count
-
-    def close(self) -> None:
-        """Let go of the connection; safe to repeat, from any thread."""
-        self._stream.close()
 
 
 def checked(stream: HttpStream, entry: FileEntry, start: int, stop: int) -> ByteStream:
@@ -71,7 +48,7 @@ def checked(stream: HttpStream, entry: FileEntry, start: int, stop: int) -> Byte
     is_part = start > 0 or stop < entry.size_bytes
     if not is_part or stream.status == 206:
         return stream
-    return Part(stream, start, stop - start)
+    return SlicedStream(stream, start, stop - start)
 
 
 def _check_promise(stream: HttpStream, entry: FileEntry) -> None:
