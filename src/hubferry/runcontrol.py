@@ -39,6 +39,8 @@ ANSWER_SECONDS = 3.0
 _ASK_SECONDS = 0.05
 _OWN_SECONDS = 2.0
 """Nobody else holds a new run's lock but, for a moment, somebody who looks whether it lives."""
+_END_SECONDS = 2.0
+"""A terminal that is stuck while it is told of a request must not keep the run from ending."""
 _TAKEN = ".taken"
 
 _log = logging.getLogger(__name__)
@@ -150,7 +152,7 @@ def controlled(
         yield
     finally:
         is_over.set()
-        watcher.join()
+        watcher.join(_END_SECONDS)
         gate.resume()  # a run that ended in a pause must not hold up the next one
         # Before the lock is let go, or somebody takes us for dead; and after, for systems
         # that do not remove what is open.
@@ -165,6 +167,8 @@ def _watch(run: Controlled, is_over: threading.Event) -> None:
             run.poll()
         except OSError as error:
             _log.debug("requests to this run cannot be read: %s", error)
+        except Exception:  # noqa: BLE001 - whoever is told may fail; the next is heard
+            _log.exception("a request to this run went wrong")
 
 
 def state_of(folder: Path, run_id: str) -> RunState:

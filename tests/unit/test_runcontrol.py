@@ -243,3 +243,37 @@ def test_a_folder_that_goes_away_harms_nobody(run: Run, monkeypatch: pytest.Monk
         (run.folder / RUN).rmdir()
         looked.clear()
         assert looked.wait(30)
+
+
+def test_a_terminal_that_fails_does_not_end_the_control(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runcontrol, "POLL_SECONDS", 0.005)
+
+    def tell(want: Want) -> None:
+        raise ValueError("I/O operation on closed file")
+
+    with controlled(run.folder, RUN, run.gate, run.cancel, tell):
+        ask(run.folder, RUN, Want.PAUSE)
+        ask(run.folder, RUN, Want.RESUME)
+        assert not run.is_paused()
+
+
+def test_a_terminal_that_is_stuck_does_not_keep_a_run_from_ending(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runcontrol, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(runcontrol, "_END_SECONDS", 0.01)
+    is_stuck, may_end, has_ended = threading.Event(), threading.Event(), threading.Event()
+
+    def tell(want: Want) -> None:
+        is_stuck.set()
+        may_end.wait(10)
+        has_ended.set()
+
+    with controlled(run.folder, RUN, run.gate, run.cancel, tell):
+        ask(run.folder, RUN, Want.PAUSE)
+        assert is_stuck.wait(30)
+    assert not has_ended.is_set()
+    assert list(run.folder.iterdir()) == []
+    may_end.set()
