@@ -186,6 +186,10 @@ class TooLargeError(HubError):
     code = "too_large"
     exit_code = ExitCode.CONFLICT
     default_headline = "File too large for the target"
+    default_hint = T(
+        "the hub takes nothing this large: leave the file out with --exclude, "
+        "or split it and upload the parts"
+    )
 
 
 class RateLimitedError(HubError):

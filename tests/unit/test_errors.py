@@ -47,6 +47,11 @@ def test_exit_codes_are_the_documented_ones(name: str, exit_code: int) -> None:
     assert getattr(errors, name)("x").exit_code == exit_code
 
 
+@pytest.mark.parametrize("name", ["TooLargeError", "QuotaError"])
+def test_a_limit_of_the_hub_comes_with_advice(name: str) -> None:
+    assert getattr(errors, name)("x").hint is not None
+
+
 @pytest.mark.parametrize(("name", "headline"), HEADLINES.items())
 def test_the_guides_headlines_stay_searchable(name: str, headline: str) -> None:
     assert getattr(errors, name)("x").headline == headline
