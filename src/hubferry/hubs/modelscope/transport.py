@@ -58,9 +58,7 @@ class Transport:
     def open(self, asked: Asked, url: str, start: int = 0, end: int | None = None) -> HttpStream:
         """Open a download, following the redirect to the store without our credentials."""
         is_part = start > 0 or end is not None
-        return self.ask(
-            asked, lambda: self._http.get(url, start=start, end=end, remembers=is_part)
-        )
+        return self.ask(asked, lambda: self._http.get(url, start=start, end=end, remembers=is_part))
 
     def put(
         self, asked: Asked, action: UploadAction, length: int, chunks: Iterable[memoryview]
