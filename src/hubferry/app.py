@@ -293,7 +293,11 @@ class App:
         return [self._with_state(row) for row in self._ledger().runs(limit)]
 
     def run(self, run_id: str) -> dict[str, Any] | None:
-        """One run of the ledger with its facts and its ``state`` now, or None."""
+        """One run of the ledger with its facts and its ``state`` now, or None.
+
+        Raises:
+            UsageError: the id is blank, or several begin like this.
+        """
         row = self._ledger().run(run_id)
         return row and self._with_state(row)
 
@@ -301,7 +305,7 @@ class App:
         """Have a run of another process paused, resumed or stopped; it, or None if unknown.
 
         Raises:
-            UsageError: the run has ended or is dead, or several begin like this.
+            UsageError: the run has ended or is dead, the id is blank, or several begin like this.
             LocalError: it does not answer.
         """
         row = self._ledger().run(run_id)

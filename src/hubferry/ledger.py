@@ -267,8 +267,13 @@ class Ledger:
         """One run by its id or a unique beginning of it, with its facts; None if unknown.
 
         Raises:
-            UsageError: several runs begin like this.
+            UsageError: several runs begin like this, or it is blank.
         """
+        if not run_id.strip():
+            # Every id begins with nothing: an unset shell variable must not name a run.
+            raise UsageError(
+                T("the id of the run is empty"), hint=T("'hubferry runs list' shows them")
+            )
         query = sa.select(_runs).where(_runs.c.run_id.startswith(run_id, autoescape=True)).limit(2)
         with self._translated(), self._engine.connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]

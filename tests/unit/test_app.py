@@ -348,6 +348,19 @@ def test_another_app_pauses_a_run_and_lets_it_go_on(held: Held) -> None:
         assert other.control_run("none", Want.PAUSE) is None
 
 
+@pytest.mark.parametrize("want", Want)
+def test_a_blank_id_controls_no_run_not_even_the_only_one(held: Held, want: Want) -> None:
+    with held.app() as other:
+        with held.mirroring():
+            with pytest.raises(UsageError, match="empty"):
+                other.control_run("", want)
+            assert other.runs()[0]["state"] == "running"
+        assert held.report is not None
+        assert held.report.exit_code == 0
+        with pytest.raises(UsageError, match="empty"):
+            other.run("")
+
+
 def test_another_app_stops_a_run_which_the_same_command_completes(held: Held) -> None:
     with held.app() as other:
         with held.mirroring() as run_id:

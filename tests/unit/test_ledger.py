@@ -68,6 +68,13 @@ def test_a_run_is_found_by_a_unique_beginning(ledger: Ledger) -> None:
         ledger.run("ab")
 
 
+@pytest.mark.parametrize("run_id", ["", " ", "\t\n"])
+def test_a_blank_id_names_no_run_not_even_the_only_one(ledger: Ledger, run_id: str) -> None:
+    ledger.start_run("abc-1", "copy", "a", "b")
+    with pytest.raises(UsageError, match="the id of the run is empty"):
+        ledger.run(run_id)
+
+
 def test_digest_pairs_are_found_both_ways_and_in_any_number(ledger: Ledger) -> None:
     many = [
         (GitOid(f"{n:040x}"), Sha256(f"{n:064x}"))
