@@ -22,7 +22,10 @@ from hubferry.text import T
 _READ_PIECE_BYTES = 1024 * 1024
 _GATHER_SECONDS = 0.02
 """Short enough that progress is seen as it is made."""
-_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
+_SIZE_DIGITS = 18
+"""More than any file has, and far from the 4,300 at which Python refuses to convert."""
+_SIZE = rf"\d{{1,{_SIZE_DIGITS}}}"
+_CONTENT_RANGE = re.compile(rf"bytes\s+({_SIZE})-({_SIZE})/({_SIZE}|\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ def check_answer(
     """Sizes and range of a 200 or 206 answer: (size, total, ignored_range).
 
     Raises:
-        ProtocolError: an encoding, status or range that cannot be trusted.
+        ProtocolError: an encoding, status, length or range that cannot be trusted.
         CorruptReadError: the file has another size than the range asked for.
     """
     last = hops[-1]
@@ -225,7 +228,12 @@ def check_answer(
 
 def _length(hop: Hop) -> int | None:
     value = hop.headers.get("content-length", "")
-    return int(value) if value.isdecimal() else None
+    if not value.isdecimal():
+        return None
+    if len(value) > _SIZE_DIGITS:
+        host = show_origin(hop.origin)
+        raise ProtocolError(T("{host} sent a Content-Length that is no size", host=host))
+    return int(value)
 
 
 class SlicedStream:
