@@ -139,6 +139,8 @@ class LocalPath(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Any:
-        """The path."""
+        """The path; an empty one would be the current folder, which nobody meant."""
+        if value == "":
+            self.fail(tr(T("the path is empty")), param, ctx)
         self.name = tr(T("file")) if self.file_okay else tr(T("folder"))
         return super().convert(value, param, ctx)

@@ -151,6 +151,19 @@ def test_a_failure_is_json_where_the_file_wants_it(cli: Cli, tmp_path: Path, tex
     assert cli.json["exit_code"] == 2
 
 
+@pytest.mark.parametrize("flag", ["--spool-dir", "--ledger", "--state-dir", "--log-file"])
+def test_an_empty_path_is_not_the_current_folder(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    assert cli("copy", "a/b", "c/d", flag, "") == 2
+    assert flag in cli.err
+    assert "the path is empty" in cli.err
+    monkeypatch.setenv("HUBFERRY_" + flag[2:].upper().replace("-", "_"), "")
+    assert cli("copy", "a/b", "c/d") == 0, "an empty variable is as good as none"
+    config(tmp_path, f'{flag[2:].replace("-", "_")} = ""\n')
+    assert cli("copy", "a/b", "c/d") == 2
+
+
 def test_a_wrong_value_from_elsewhere_says_where_it_stands(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
