@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 
 import pytest
 
+from hubferry.control import CancelToken
+from hubferry.hubs.base import ByteStream
+from hubferry.hubs.huggingface.reading import Reads
 from hubferry.hubs.huggingface.transport import HUGE_BYTES, LARGE_BYTES, Chooser, Transport
-from hubferry.model import FileEntry, Storage, XetHash
+from hubferry.model import FileEntry, RepoId, RepoInfo, Storage, XetHash
 
 MB = 10**6
+INFO = RepoInfo(RepoId("hf", "o/n"), "main", "c" * 40)
+
+
+class Empty:
+    """A way to read that opens streams of nothing, over HTTP and through Xet alike."""
+
+    def open(self, info: RepoInfo, entry: FileEntry, start: int, stop: int) -> ByteStream:
+        return self
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        return 0
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -63,6 +80,29 @@ def test_http_and_xet_mean_what_they_say() -> None:
         assert only_xet.chooser.by_xet(only_xet.file(size))
     assert not only_xet.chooser.by_xet(only_xet.file(has_xet=False))
     assert not only_xet.chooser.by_xet(only_xet.file(0))
+
+
+def test_xet_says_once_that_a_large_file_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(Transport.XET)
+    reads = Reads(world.chooser, Empty().open, Empty(), CancelToken())
+    first, second, third = (world.file(LARGE_BYTES, has_xet=False) for _ in range(3))
+    in_git = replace(third, storage=Storage.REGULAR)
+    with caplog.at_level(logging.INFO, "hubferry"):
+        for entry in (world.file(LARGE_BYTES - 1, has_xet=False), world.file(), in_git):
+            reads.open(INFO, entry, 0, 1)
+        assert not caplog.records
+        for entry in (first, first, second):
+            reads.open(INFO, entry, 0, 1)
+    (line,) = caplog.records
+    assert "not in Xet storage" in line.message
+    assert line.levelno == logging.INFO
+    assert first.path in line.message
+
+
+@pytest.mark.parametrize("transport", [Transport.AUTO, Transport.HTTP])
+def test_who_did_not_ask_for_xet_is_told_nothing(transport: Transport) -> None:
+    world = World(transport)
+    assert not world.chooser.misses_xet(world.file(LARGE_BYTES, has_xet=False))
 
 
 def test_auto_takes_xet_for_what_plain_http_refuses_if_it_is_there() -> None:

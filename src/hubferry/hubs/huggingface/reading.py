@@ -64,6 +64,11 @@ class Reads:
             stream = self._open_xet(info, entry, start, stop)
             if stream is not None:
                 return stream
+        if self._chooser.misses_xet(entry):
+            _log.info(
+                "%s is not in Xet storage, so it comes over plain HTTP, as others like it will",
+                entry.path,
+            )
         open_it = partial(self._over_http, info, entry, start, stop)
         if not self._chooser.measures(entry):
             return open_it()

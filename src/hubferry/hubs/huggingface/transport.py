@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hubferry.model import FileEntry
+from hubferry.model import FileEntry, Storage
 
 LARGE_BYTES = 64 * 1024 * 1024
 """Below this a file tells more of round trips than of speed: a guess."""
@@ -84,6 +84,7 @@ class Chooser:
         self._readings: dict[FileEntry, Reading] = {}
         self._figures: dict[bool, float] = {}
         self._has_tried = False
+        self._has_missed = False
         self._company = 0.0
         self._company_since = 0.0
 
@@ -109,6 +110,15 @@ class Chooser:
         """Whether to tell of the streams of ``entry``: false where there is nothing to choose."""
         is_large = entry.xet_hash is not None and entry.size_bytes >= LARGE_BYTES
         return is_large and self._can_xet and self._transport is Transport.AUTO
+
+    def misses_xet(self, entry: FileEntry) -> bool:
+        """Whether ``entry`` is the first large LFS file that Xet was asked for and has not."""
+        is_large = entry.storage is Storage.LFS and entry.size_bytes >= LARGE_BYTES
+        if not is_large or entry.xet_hash is not None or self._transport is not Transport.XET:
+            return False
+        with self._lock:
+            is_first, self._has_missed = not self._has_missed, True
+            return is_first
 
     def gave_up(self) -> bool:
         """Xet failed: HTTP for the rest of the run. True for the first to say so."""
