@@ -93,6 +93,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transfer": {
         "confirming",
         "learning",
+        "reading",
         *NOUNS,
         "control",
         "events",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -19,6 +19,7 @@ from hubferry.errors import (
     CopyError,
     CorruptReadError,
     IntegrityError,
+    RateLimitedError,
     Side,
     SpoolError,
     UnavailableError,
@@ -39,6 +40,10 @@ from hubferry.window import Window
 
 BULK_FILES = 256
 """Small files read in one go: what fits into a commit, so that commits can start early."""
+
+BULK_LIMITS = 3
+BULK_WAIT_SECONDS = 60.0
+"""So often, and so long at a time, a limit on reading many at once is waited for."""
 
 SMALL_BYTES = 4 * 1024 * 1024
 """Up to this size a blob is read over one connection, and not worth a place in the spool."""
@@ -255,6 +260,18 @@ def take_batch(
     return batch
 
 
+def drop_spooled(tools: Tools, entries: Iterable[FileEntry]) -> None:
+    """Remove what the spool keeps of files that the target was seen to hold."""
+    spool = tools.spool
+    if spool is None or not spool.policy.folder.is_dir():
+        return
+    for entry in entries:
+        if entry.sha256 is not None and entry.size_bytes > SMALL_BYTES and spool.has(entry.sha256):
+            file = spool.open(entry.sha256, entry.size_bytes)
+            if file is not None:
+                file.remove()
+
+
 def read_bulk(
     tools: Tools, info: RepoInfo, entries: Sequence[FileEntry]
 ) -> dict[str, Content | CopyError]:
@@ -268,8 +285,22 @@ def read_bulk(
     """
     found: dict[str, Content | CopyError] = {}
     damaged: set[str] = set()
+    limits = 0
 
     def read() -> None:
+        nonlocal limits
+        try:
+            read_left()
+        except RateLimitedError as error:
+            # This way may have a limit of its own while single files are served.
+            limits += 1
+            if limits < BULK_LIMITS and (error.retry_after_seconds or 0.0) <= BULK_WAIT_SECONDS:
+                raise
+            given_up = UnavailableError(error.message, request_id=error.request_id)
+            given_up.is_final = True
+            raise given_up from error
+
+    def read_left() -> None:
         left = [e for e in entries if e.path not in found and e.path not in damaged]
         for entry, data in tools.source.read_many(info, left):
             tools.traffic.read(len(data))

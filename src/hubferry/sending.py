@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from hubferry.control import call
-from hubferry.errors import CancelledError, CopyError, Side
+from hubferry.control import GARBLED_SECONDS, call
+from hubferry.errors import CancelledError, CopyError, ProtocolError, Side
 from hubferry.events import FileFinished, FileProgress, FileStarted
 from hubferry.hubs.base import UploadTicket
 from hubferry.model import Blob, FileEntry, GitOid, RepoInfo, Sha256
@@ -166,6 +166,7 @@ class Sender:
         blob = Blob(entry.sha256, entry.size_bytes)
         tools, patience = self._tools, self._tools.patience(Side.TARGET)
         with BlobReading(tools, self._found.source, entry, self.shelter) as reading:
+            was_garbled = False
             while True:
                 patience.cancel.check()
                 try:
@@ -174,6 +175,12 @@ class Sender:
                         return False
                     body = reading.body() if content is None else self._in_memory(entry, content)
                     tools.target.put_blob(self._target(), ticket, body)
+                except ProtocolError:
+                    # One senseless answer is a hiccup of something on the way; two are not.
+                    if was_garbled:
+                        raise
+                    was_garbled = True
+                    patience.cancel.sleep(GARBLED_SECONDS)
                 except CopyError as error:
                     if not reading.failed(error):
                         patience.wait_after(error)

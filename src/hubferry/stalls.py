@@ -40,6 +40,10 @@ class Lane:
     since_fault: int = 0
     stalls: int = 0
     is_reading: bool = False
+    is_opening: bool = False
+    is_abandoned: bool = False
+    """Another lane has taken its place; it ends when its connection opens at last."""
+    was_garbled: bool = False
     read_bytes: int = 0
     seen_at: float = 0.0
     seen_bytes: int = 0
@@ -47,6 +51,11 @@ class Lane:
     was_cut: bool = False
     is_last: bool = False
     """Its fellows have left, because nothing else is to be read."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Something is on its way to it."""
+        return self.is_reading or self.is_opening
 
     @property
     def stalls_on(self) -> bool:
@@ -107,4 +116,4 @@ def _is_left_behind(lane: Lane, others: Sequence[Lane], custom: Custom) -> bool:
     """
     if custom.moved_at > lane.moved_at + custom.long / 4:
         return True
-    return (bool(others) or lane.is_last) and not any(other.is_reading for other in others)
+    return (bool(others) or lane.is_last) and not any(other.is_busy for other in others)

@@ -47,6 +47,7 @@ from hubferry.plan import (
     settle_blobs,
 )
 from hubferry.preflight import preflight, visibility_for
+from hubferry.reading import drop_spooled
 from hubferry.survey import (
     Survey,
     Tools,
@@ -299,6 +300,8 @@ class _Run:
         for error in confirmed.errors:
             self.fail(error)
         report.verified = not (report.errors or left_alone)
+        if report.verified:
+            drop_spooled(self.tools, found.source_listing.entries)
 
     def count(self) -> None:
         """Fill in the figures of the report."""

@@ -14,11 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from hubferry.control import Patience
+from hubferry.control import GARBLED_SECONDS, Patience
 from hubferry.errors import (
     CancelledError,
     CopyError,
     CorruptReadError,
+    ProtocolError,
     RateLimitedError,
     UnavailableError,
 )
@@ -172,11 +173,24 @@ class Window:
             now = self._now()
             lanes = [*self._working, self._own]
             for lane in lanes:
+                if not lane.is_busy:
+                    continue
+                others = [other for other in self._working if other is not lane]
+                lane.is_last = self._next >= self._count and self._share() > 1
+                if not is_stalled(lane, others, self._custom, now):
+                    continue
                 if lane.is_reading and lane.stream is not None:
-                    others = [other for other in self._working if other is not lane]
-                    lane.is_last = self._next >= self._count and self._share() > 1
-                    if is_stalled(lane, others, self._custom, now):
-                        self._cut(lane)
+                    self._cut(lane)
+                elif lane.is_opening and lane is not self._own and not lane.stalls_on:
+                    self._replace(lane)
+
+    def _replace(self, lane: Lane) -> None:
+        """Give the work of a lane whose connection does not open to a new one."""
+        lane.is_abandoned = True
+        self._working.remove(lane)
+        heir = Lane(self._patience.fork(self._stop), lane.block, lane.stop)
+        heir.stalls = lane.stalls + 1
+        self._start(heir)
 
     def _cut(self, lane: Lane) -> None:
         lane.stalls += 1
@@ -196,10 +210,11 @@ class Window:
             lane = Lane(self._patience.fork(self._stop))
             if not self._claim(lane):
                 return
-            self._working.append(lane)
-            threading.Thread(
-                target=self._work, args=(lane,), name="hubferry-lane", daemon=True
-            ).start()
+            self._start(lane)
+
+    def _start(self, lane: Lane) -> None:
+        self._working.append(lane)
+        threading.Thread(target=self._work, args=(lane,), name="hubferry-lane", daemon=True).start()
 
     def _share(self) -> int:
         return self._lanes.share if self._is_ranged() else 1
@@ -248,17 +263,19 @@ class Window:
             while self._goes_on(lane):
                 self._read_span(lane)
         except BaseException as error:  # noqa: BLE001 - raised again by the reader
-            self._fail(error)
+            if not lane.is_abandoned:
+                self._fail(error)
         finally:
             self._drop(lane)
             with self._turn:
-                self._working.remove(lane)
+                if not lane.is_abandoned:
+                    self._working.remove(lane)
                 self._turn.notify_all()
 
     def _goes_on(self, lane: Lane) -> bool:
         """Whether the lane has something to read, waiting for it; False when it is not needed."""
         with self._turn:
-            while not self._is_over():
+            while not (self._is_over() or lane.is_abandoned):
                 if lane.block < lane.stop:
                     return True
                 if self._next >= self._count or not self._is_needed():
@@ -287,7 +304,7 @@ class Window:
                 buffer = self._shelf.buffer()
             buffer = buffer[: self._size - lane.block * BLOCK_BYTES]
             self._fill(lane, buffer)
-            if self._is_over():
+            if self._is_over() or lane.is_abandoned:
                 return
             self._put(lane, buffer)
         self._drop(lane)
@@ -307,11 +324,11 @@ class Window:
         began, has_faults = self._now(), False
         lane.mark(began)
         while filled < len(buffer):
-            if self._is_over():
+            if self._is_over() or lane.is_abandoned:
                 return
             try:
                 filled += self._some(lane, start + filled, buffer[filled:])
-            except (UnavailableError, RateLimitedError) as error:
+            except (UnavailableError, RateLimitedError, ProtocolError) as error:
                 has_faults = True
                 self._drop(lane)
                 self._wait_after(lane, error)
@@ -321,6 +338,11 @@ class Window:
 
     def _wait_after(self, lane: Lane, error: CopyError) -> None:
         """Pause before the lane opens a new connection, or raise if it has no tries left."""
+        if lane.is_abandoned:
+            return
+        if isinstance(error, ProtocolError):
+            self._forgive_once(lane, error)
+            return
         had_progress = lane.since_fault >= BLOCK_BYTES
         lane.since_fault = 0
         was_cut, lane.was_cut = lane.was_cut, False
@@ -331,6 +353,13 @@ class Window:
             lane.patience.wait_after(error)
         lane.mark(self._now())
 
+    def _forgive_once(self, lane: Lane, error: ProtocolError) -> None:
+        """One senseless answer is a hiccup of something on the way; two in a row are not."""
+        if lane.was_garbled:
+            raise error
+        lane.was_garbled = True
+        self._stop.sleep(GARBLED_SECONDS)
+
     def _now(self) -> float:
         return self._throttle.gate.running_seconds()
 
@@ -339,7 +368,8 @@ class Window:
         is_new = lane.stream is None
         if lane.stream is None:
             self._open(lane, offset)
-        assert lane.stream is not None
+        if lane.stream is None:
+            return 0
         granted = self._throttle.grant(len(buffer))
         if is_new or granted < len(buffer):
             lane.mark(self._now())  # waiting for leave is not the lane's fault
@@ -364,18 +394,24 @@ class Window:
         self._custom.moved_at = lane.moved_at = self._now()
         if lane.since_fault >= BLOCK_BYTES:
             lane.stalls = 0
+            lane.was_garbled = False
             lane.patience.progressed()
         self._on_read(count)
         self._lanes.climber.moved(count)
 
     def _open(self, lane: Lane, offset: int) -> None:
         stop = lane.stop * BLOCK_BYTES
-        stream = self._open_range(offset, None if stop >= self._size else stop)
+        lane.mark(self._now())
+        lane.is_opening = True
+        try:
+            stream = self._open_range(offset, None if stop >= self._size else stop)
+        finally:
+            lane.is_opening = False
         with self._turn:
-            lane.stream = stream
-            if not self._stop.is_cancelled:
+            if not (self._stop.is_cancelled or lane.is_abandoned):
+                lane.stream = stream
                 return
-        stream.close()  # closed meanwhile, by the reader, which saw no stream
+        stream.close()  # nobody waits for it any more
 
     def _drop(self, lane: Lane) -> None:
         with self._turn:

@@ -38,7 +38,15 @@ def most_connections(bench: Bench) -> int:
     return int(found)
 
 
-def test_a_far_source_is_read_over_many_connections_and_no_byte_twice(bench: Bench) -> None:
+@pytest.fixture
+def idle_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lab works in this very process, and the machine may be busy with other things."""
+    monkeypatch.setattr("hubferry.processors.Processors.are_busy", lambda self: False)
+
+
+def test_a_far_source_is_read_over_many_connections_and_no_byte_twice(
+    bench: Bench, idle_processors: None
+) -> None:
     bench.lab.shape.set(ShapeRule("hf.cdn", latency_seconds=0.05, connection_bytes_per_second=4e6))
     size = seed_big(bench, BIG)
     check_copied(bench, bench.copy())
@@ -241,3 +249,48 @@ def test_small_files_come_one_by_one_where_git_is_not_served(bench: Bench) -> No
     assert counters.requests("hf.resolve") <= count + 1
     cached = counters.snapshot()["endpoints"]["hf.raw"]
     assert 4 < cached["max_in_flight"] <= 20
+
+
+@pytest.mark.parametrize("mode", [SpoolMode.ALWAYS, SpoolMode.AUTO])
+def test_nothing_stays_in_the_spool_when_the_answer_to_an_upload_was_lost(
+    bench: Bench, tmp_path: Path, mode: SpoolMode
+) -> None:
+    seed_big(bench, BIG)
+    if mode is SpoolMode.AUTO:
+        bench.lab.faults.add(Fault("ms.put", "reset", fraction=0.5))
+    bench.lab.faults.add(Fault("ms.put", "after_status", status=500))
+    check_copied(bench, bench.copy(spool_mode=mode, spool_dir=tmp_path / "spool"))
+    assert not list((tmp_path / "spool").glob("*.data"))
+
+
+def test_nothing_stays_in_the_spool_of_a_run_killed_before_its_commit(tmp_path: Path) -> None:
+    with LabProcess() as lab:
+        lab.seed(SOURCE, {"model.safetensors": {"size": 20 * MIB, "seed": 1}})
+        lab.ask("POST", "/faults", {"endpoint": "ms.commit", "kind": "slow", "seconds": 60})
+        arguments = ["copy", SOURCE, "your-org/model", "--json", "--spool", "always"]
+        arguments += ["--spool-dir", str(tmp_path / "spool")]
+        variables = lab.variables(tmp_path)
+        ferry = Ferry(arguments, variables, tmp_path / "first")
+        while "ms.commit" not in lab.ask("GET", "/counters")["endpoints"]:
+            assert ferry.process.poll() is None
+        ferry.kill()
+        lab.ask("DELETE", "/faults")
+        done = run_hubferry(arguments, variables, tmp_path / "second")
+        assert done.code == 0, done.err
+        assert not list((tmp_path / "spool").glob("*.data"))
+
+
+def test_a_store_that_is_silent_before_its_answers_costs_little(bench: Bench) -> None:
+    bench.lab.shape.set(ShapeRule("hf.cdn", connection_bytes_per_second=20e6))
+    seed_big(bench, BIG)
+    slow = Fault(DATA_ORIGIN, "slow", seconds=60, times=None, probability=0.2, seed=4, after=4)
+    bench.lab.faults.add(slow)
+    report = bench.copy()
+    check_copied(bench, report)
+    assert report.seconds < 30, "each such connection was given up long before its time limit"
+
+
+def test_git_that_is_limited_for_ever_does_not_hold_up_single_files(bench: Bench) -> None:
+    bench.seed({f"{n}.json": b"{}" + b" " * n for n in range(40)})
+    bench.lab.faults.add(Fault("hf.git", "status", times=None, status=429, retry_after=1))
+    check_copied(bench, bench.copy(wait_on_limit_seconds=20.0))

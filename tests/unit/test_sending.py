@@ -14,6 +14,7 @@ from hubferry.errors import (
     CorruptReadError,
     HubError,
     NotFoundError,
+    ProtocolError,
     Side,
     TooLargeError,
     UnavailableError,
@@ -201,3 +202,12 @@ def test_progress_runs_from_nothing_to_the_whole_file(desk: Desk) -> None:
     assert desk.told(FileStarted) == [FileStarted("w.bin", len(DATA))]
     assert desk.told(FileProgress) == [FileProgress("w.bin", 0), FileProgress("w.bin", len(DATA))]
     assert desk.told(FileFinished) == [FileFinished("w.bin", len(DATA))]
+
+
+def test_one_senseless_answer_to_an_upload_is_forgiven(desk: Desk) -> None:
+    desk.fail(Side.TARGET, "put_blob", ProtocolError("garbled"))
+    assert desk.send().was_sent
+    desk.world.target.blobs.clear()
+    desk.fail(Side.TARGET, "put_blob", ProtocolError("garbled"), ProtocolError("garbled"))
+    with pytest.raises(ProtocolError):
+        desk.send()

@@ -18,6 +18,7 @@ from hubferry.errors import (
     CopyError,
     CorruptReadError,
     NotFoundError,
+    ProtocolError,
     RateLimitedError,
     SpoolError,
     UnavailableError,
@@ -554,3 +555,46 @@ def test_one_file_that_cannot_be_looked_after_does_not_leave_the_others_alone() 
     assert seen.wait(5), "the keeper goes on"
     for file in files:
         lanes.leave(file)
+
+
+def test_one_senseless_answer_does_not_fail_a_large_file() -> None:
+    source = Source(bytes_of(9 * MIB))
+    garbled: list[int] = []
+
+    def hurdle(offset: int, number: int) -> None:
+        if offset >= 4 * MIB and not garbled:
+            garbled.append(offset)
+            raise ProtocolError("another range than asked for")
+
+    source.hurdle = hurdle
+    assert take(window_of(source, level=2)) == source.data
+    assert garbled
+
+
+def test_two_senseless_answers_in_a_row_do() -> None:
+    source = Source(bytes_of(9 * MIB))
+
+    def hurdle(offset: int, number: int) -> None:
+        raise ProtocolError("another range than asked for")
+
+    source.hurdle = hurdle
+    with pytest.raises(ProtocolError):
+        take(window_of(source, level=2))
+
+
+def test_a_lane_whose_connection_does_not_open_is_replaced() -> None:
+    source = Source(bytes_of(32 * MIB), piece=MIB)
+    inner, held, may_open = source.open, threading.Event(), threading.Event()
+
+    def opens_late(start: int, end: int | None) -> OpenStream:
+        if start == 6 * MIB and not held.is_set():
+            held.set()
+            may_open.wait(20)
+        return inner(start, end)
+
+    source.open = opens_late  # type: ignore[method-assign]
+    assert take(window_of(source, level=4)) == source.data
+    may_open.set()
+    assert held.is_set()
+    starts = [start for start, _ in source.opened]
+    assert starts.count(6 * MIB) >= 1

@@ -7,6 +7,8 @@ import ssl
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import unquote
@@ -25,6 +27,9 @@ from hubferry.text import T
 _TLS_PIECE_BYTES = 64 * 1024
 """An encrypted socket sends all it is given, or fails, within one time limit."""
 
+_LOOK_SECONDS = 0.5
+_IDLE_LOOKS = 10
+
 
 class OpenSockets:
     """The sockets of one client, so that a stop can cut them all at once."""
@@ -33,6 +38,9 @@ class OpenSockets:
         self._lock = threading.Lock()
         self._connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
         self._is_cut = False
+        self._deadlines: dict[object, tuple[float, HTTPConnection]] = {}
+        self._has_keeper = False
+        self._tick = threading.Event()
 
     def add(self, connection: HTTPConnection) -> None:
         """Remember a connection for as long as it lives; cut it if it comes too late."""
@@ -41,6 +49,40 @@ class OpenSockets:
             is_late = self._is_cut
         if is_late:
             cut_socket(connection.sock)
+
+    @contextmanager
+    def cut_after(self, connection: HTTPConnection, seconds: float | None) -> Iterator[None]:
+        """Cut the connection if what is done inside takes longer; None: no limit.
+
+        A socket's own limit starts anew with every byte.
+        """
+        if seconds is None:
+            yield
+            return
+        mark = object()
+        with self._lock:
+            self._deadlines[mark] = (time.monotonic() + seconds, connection)
+            if not self._has_keeper:
+                self._has_keeper = True
+                threading.Thread(target=self._keep, name="hubferry-sockets", daemon=True).start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._deadlines.pop(mark, None)
+
+    def _keep(self) -> None:
+        """Cut what is past its time; end when there has been nothing to watch for a while."""
+        idle = 0
+        while idle < _IDLE_LOOKS:
+            self._tick.wait(_LOOK_SECONDS)
+            with self._lock:
+                idle = 0 if self._deadlines else idle + 1
+                now = time.monotonic()
+                late = [each for until, each in self._deadlines.values() if until < now]
+                self._has_keeper = idle < _IDLE_LOOKS
+            for connection in late:
+                cut_socket(connection.sock)
 
     def cut(self) -> None:
         """Make every blocked read and write return, for good; safe from any thread."""
@@ -76,6 +118,12 @@ class _Watchful(HTTPConnection):
         super().connect()
         self.hubferry_is_spoilt = False
         self.hubferry_sockets.add(self)
+
+    def getresponse(self) -> Any:
+        """The answer's head, within the time limit as a whole and not for each byte of it."""
+        seconds = self.timeout if isinstance(self.timeout, int | float) else None
+        with self.hubferry_sockets.cut_after(self, seconds):
+            return super().getresponse()
 
     def send(self, data: Any) -> None:
         if isinstance(data, memoryview):

@@ -41,6 +41,8 @@ MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # RFC 9110, 15.4: these two keep the method and the body, the others turn a POST into a GET.
 _REDIRECTS_OF_WRITES = frozenset({307, 308})
+# A store that served ranges of the file a moment ago; another connection is soon tried.
+_RANGE_SECONDS = 10.0
 # What a store says of an address whose signature has run out, or whose object moved.
 _STALE = frozenset({400, 401, 403, 404, 410})
 # A page of 1,000 tree entries is about 0.5 MB; nothing we ask for comes near this.
@@ -364,7 +366,9 @@ class HttpClient:
         if known is None:
             return None
         try:
-            response, hop = self._send(method, known.url, headers)
+            response, hop = self._send(
+                method, known.url, headers, timeout_seconds=min(_RANGE_SECONDS, self._silence)
+            )
         except CopyError:
             self._signed.forget(url, known)  # another address may lead elsewhere
             raise

@@ -584,3 +584,16 @@ def test_a_store_that_takes_a_byte_now_and_then_has_stalled(clock: list[float]) 
     with pytest.raises(TimeoutError):
         _send_all(sink, memoryview(bytes(1 << 20)), 30.0)  # type: ignore[arg-type]
     assert clock[0] == pytest.approx(30.0)
+
+
+def test_a_head_that_trickles_is_cut_off(client: HttpClient) -> None:
+    def drip(peer: socket.socket, head: bytes) -> None:
+        for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000:
+            peer.sendall(bytes([byte]))
+            time.sleep(0.1)
+
+    with serving(drip) as server:
+        began = time.monotonic()
+        with pytest.raises(UnavailableError):
+            client.get_json(server.url)
+        assert time.monotonic() - began < 10, "a byte now and then is no answer"
