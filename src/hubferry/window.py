@@ -423,12 +423,16 @@ class Window:
         """At the file's end the source must end too."""
         if offset != self._size or lane.stream is None or self._is_over():
             return
+        lane.mark(self._now())
+        lane.is_reading = True  # looked after like any read: it may never end
         try:
             is_longer = lane.stream.readinto(memoryview(bytearray(1))) > 0
         except (UnavailableError, RateLimitedError):
             # All bytes are here; a connection that breaks instead of ending is
             # no reason to read a large file again. The digests decide.
             return
+        finally:
+            lane.is_reading = False
         if is_longer:
             raise CorruptReadError(T("the source sent more bytes than its listing says"))
 
