@@ -129,8 +129,86 @@ class Note:
     text: Text
 
 
+@dataclass(frozen=True, slots=True)
+class BatchStarted:
+    """A batch knows what it is about: ``repos`` to look at, of ``listed`` in all."""
+
+    run_id: str
+    manifest: str
+    listed: int
+    repos: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepoStarted:
+    """A repository of the batch is taken up. ``number`` names it in the batch, from 1."""
+
+    number: int
+    source: Address
+    target: Address
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RepoFinished:
+    """A repository's turn is over; ``state`` is an ``ItemState`` value.
+
+    It may come up again (``will_retry``): a later attempt, or when what holds it up is over.
+    """
+
+    number: int
+    source: Address
+    target: Address
+    state: str
+    sent_bytes: int = 0
+    seconds: float = 0.0
+    error: CopyError | None = None
+    will_retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUp:
+    """What several repositories meet stopped them once and for all of them.
+
+    ``cause`` names it (``outage target``); ``repos`` wait for its end.
+    ``is_over`` says that they go on.
+    """
+
+    cause: str
+    text: Text
+    repos: int
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InRepo:
+    """An event of one repository's copy, told by a batch that has several on their way."""
+
+    number: int
+    event: RepoEvent
+
+
+RepoEvent = (
+    StepStarted
+    | Resolved
+    | Listed
+    | Planned
+    | FileStarted
+    | FileProgress
+    | FileFinished
+    | Waiting
+    | Committed
+    | Verified
+    | Note
+)
+
 Event = (
     RunStarted
+    | BatchStarted
+    | RepoStarted
+    | RepoFinished
+    | HeldUp
+    | InRepo
     | StepStarted
     | Resolved
     | Listed

@@ -135,6 +135,61 @@ class RepoInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class RepoSummary:
+    """What a list call tells of a repository; what the hub does not tell is None.
+
+    ``repo`` is its present id, which may differ from one that was asked for: it
+    was renamed then. ``commit`` is the head of the default branch;
+    ``modified_at`` is in Unix seconds, without fractions.
+    """
+
+    repo: RepoId
+    commit: str | None = None
+    modified_at: int | None = None
+    visibility: Visibility = Visibility.UNKNOWN
+    is_disabled: bool = False
+    license: str | None = None
+    task: str | None = None
+    library: str | None = None
+    family: str | None = None
+    """The model's architecture in the hub's own word (``llama``, ``bert``)."""
+    tags: tuple[str, ...] = ()
+    downloads: int | None = None
+
+    @property
+    def mark(self) -> str | None:
+        """Names the repository's state as far as the list tells it: equal marks, nothing new."""
+        if self.commit is not None:
+            return f"commit:{self.commit}"
+        return None if self.modified_at is None else f"modified:{self.modified_at}"
+
+
+@dataclass(frozen=True, slots=True)
+class RepoQuery:
+    """Which repositories a list call is asked for; None and empty mean any."""
+
+    repo_type: RepoType = RepoType.MODEL
+    owner: str | None = None
+    search: str | None = None
+    task: str | None = None
+    library: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RepoList:
+    """The answer of a list call, all of its pages.
+
+    ``is_complete`` False: the hub has more (``total``, where it tells) than its
+    lists reach; who is missing here may well exist.
+    """
+
+    summaries: tuple[RepoSummary, ...]
+    is_complete: bool = True
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileEntry:
     """One path of one commit. Digests the hub does not tell are None."""
 

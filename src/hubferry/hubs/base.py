@@ -24,6 +24,9 @@ from hubferry.model import (
     Listing,
     RepoId,
     RepoInfo,
+    RepoList,
+    RepoQuery,
+    RepoSummary,
     Sha256,
     Visibility,
 )
@@ -76,6 +79,10 @@ class HubTraits:
     """``stat_files`` tells the hub's own security verdict, many paths a request."""
     is_local: bool = False
     """Reads and writes cost disk, not a network link."""
+    has_collections: bool = False
+    """``list_collection`` works."""
+    catalog_limit: int | None = None
+    """Most repositories that ``list_repos`` can reach for one query; None: all."""
     bulk_files: int = 0
     """Most files of one ``read_many`` call; 0: the hub has no way to read many at once."""
     bulk_bytes: int = 0
@@ -166,6 +173,31 @@ class Hub(Protocol):
 
         None: the path is not there. A path missing from the answer: the hub
         does not let us look. Costs about one request a path.
+        """
+
+    def list_repos(self, query: RepoQuery) -> RepoList:
+        """The repositories that fit, page by page; costs O(pages) requests.
+
+        Each page is tried again on its own, as in ``list_files``.
+
+        Raises:
+            NotFoundError: there is no such owner, where the hub tells.
+            UsageError: this hub has no such list, or not with these criteria.
+        """
+
+    def list_collection(self, slug: str) -> RepoList:
+        """The repositories of a collection, in its order; what is no repository is left out.
+
+        Raises:
+            NotFoundError: there is no such collection.
+            UsageError: this hub has no collections.
+        """
+
+    def summary(self, repo: RepoId) -> RepoSummary:
+        """What ``list_repos`` would tell of one repository; one request.
+
+        Raises:
+            NotFoundError, AccessError: as ``resolve``.
         """
 
     def close(self) -> None:
