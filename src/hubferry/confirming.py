@@ -81,11 +81,11 @@ def _differences(
 
 def _list_target_again(found: Survey, tools: Tools, policy: Policy) -> None:
     target = tools.target
-    if target.traits.tells_head:
-        found.target = call(
-            tools.patience(Side.TARGET),
-            lambda: target.resolve(found.target.repo, found.target.revision),
-        )
+    # Before the listing: its mark then names a state that is not newer than what is compared.
+    found.target = call(
+        tools.patience(Side.TARGET),
+        lambda: target.resolve(found.target.repo, found.target.revision),
+    )
     listing = list_pinned(target, found.target, Side.TARGET, tools)
     if listing.doubtful_folders:
         listing = look_closer(found.source_listing, listing, found.target, tools, policy)

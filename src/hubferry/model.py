@@ -113,6 +113,12 @@ class Address:
         return f"{self.repo}@{self.revision}" if self.revision else str(self.repo)
 
 
+def _mark(commit: str | None, modified_at: int | None) -> str | None:
+    if commit is not None:
+        return f"commit:{commit}"
+    return None if modified_at is None else f"modified:{modified_at}"
+
+
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
     """A revision, resolved once; everything later is pinned to it.
@@ -132,6 +138,13 @@ class RepoInfo:
     base_models: tuple[str, ...] = ()
     web_url: str | None = None
     is_disabled: bool = False
+    modified_at: int | None = None
+    """Unix seconds of the last change, where the hub tells no commit."""
+
+    @property
+    def mark(self) -> str | None:
+        """As ``RepoSummary.mark``, of this revision."""
+        return _mark(self.commit, self.modified_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +172,7 @@ class RepoSummary:
     @property
     def mark(self) -> str | None:
         """Names the repository's state as far as the list tells it: equal marks, nothing new."""
-        if self.commit is not None:
-            return f"commit:{self.commit}"
-        return None if self.modified_at is None else f"modified:{self.modified_at}"
+        return _mark(self.commit, self.modified_at)
 
 
 @dataclass(frozen=True, slots=True)

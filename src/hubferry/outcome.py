@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hubferry.compare import Difference
 from hubferry.errors import CopyError, ExitCode
-from hubferry.model import Access, Address, Identity, RepoInfo
+from hubferry.model import Access, Address, Identity, RepoInfo, Visibility
 from hubferry.plan import Plan
 from hubferry.text import Text
 
@@ -103,6 +103,12 @@ class RunReport:
     notes: list[Text] = field(default_factory=list)
     target_url: str | None = None
     was_cancelled: bool = False
+    source_mark: str | None = None
+    """Names the source's state that was copied (``RepoInfo.mark``)."""
+    target_mark: str | None = None
+    """Names the target's state from before it was verified: what came later shows."""
+    visibility: Visibility = Visibility.UNKNOWN
+    """The source's."""
 
     @property
     def did_something(self) -> bool:

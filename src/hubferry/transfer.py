@@ -139,6 +139,7 @@ class _Run:
         report.source = RepoRef.of(job.source, found.source)
         report.target = RepoRef.of(job.target, found.target)
         report.target_url = found.target.web_url
+        report.source_mark, report.visibility = found.source.mark, found.source.visibility
         guard_moved(found, self.tools, job.pinned_source, job.pinned_target)
 
     def learn(self) -> None:
@@ -300,6 +301,7 @@ class _Run:
         for error in confirmed.errors:
             self.fail(error)
         report.verified = not (report.errors or left_alone)
+        report.target_mark = found.target.mark
         if report.verified:
             drop_spooled(self.tools, found.source_listing.entries)
 

@@ -113,7 +113,13 @@ def repo_info(repo: RepoId, revision: str, data: object, *, endpoint: str) -> Re
         tags=tuple(tag for tag in _sequence(data.get("Tags")) if isinstance(tag, str)),
         base_models=_base_models(data.get("BaseModel")),
         web_url=f"{endpoint}/{segment(repo)}",
+        modified_at=_seconds(data.get("LastUpdatedTime")),
     )
+
+
+def _seconds(value: object) -> int | None:
+    """A moment in Unix seconds; True is no number."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def user(data: object) -> tuple[str, tuple[str, ...]]:
