@@ -201,6 +201,14 @@ class RepoList:
 
 
 @dataclass(frozen=True, slots=True)
+class Refs:
+    """The names of a repository's branches and tags, each sorted."""
+
+    branches: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FileEntry:
     """One path of one commit. Digests the hub does not tell are None."""
 

@@ -22,6 +22,7 @@ from hubferry.model import (
     FileEntry,
     Identity,
     Listing,
+    Refs,
     RepoId,
     RepoInfo,
     RepoList,
@@ -83,6 +84,9 @@ class HubTraits:
     """``list_collection`` works."""
     catalog_limit: int | None = None
     """Most repositories that ``list_repos`` can reach for one query; None: all."""
+    lists_private: bool = True
+    """Lists show the private repositories that the token may see. False: they may leave them
+    out, so a repository that is missing from a list may exist all the same."""
     bulk_files: int = 0
     """Most files of one ``read_many`` call; 0: the hub has no way to read many at once."""
     bulk_bytes: int = 0
@@ -188,6 +192,8 @@ class Hub(Protocol):
     def list_collection(self, slug: str) -> RepoList:
         """The repositories of a collection, in its order; what is no repository is left out.
 
+        Each is told as ``summary`` would; one that cannot be looked at is told by its name alone.
+
         Raises:
             NotFoundError: there is no such collection.
             UsageError: this hub has no collections.
@@ -195,6 +201,13 @@ class Hub(Protocol):
 
     def summary(self, repo: RepoId) -> RepoSummary:
         """What ``list_repos`` would tell of one repository; one request.
+
+        Raises:
+            NotFoundError, AccessError: as ``resolve``.
+        """
+
+    def list_refs(self, repo: RepoId) -> Refs:
+        """The names of the branches and tags; one request.
 
         Raises:
             NotFoundError, AccessError: as ``resolve``.
