@@ -11,6 +11,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hubferry.errors import AccessError, HubError, NotFoundError
 from hubferry.hubs.base import BlobBody, HubTraits, UploadTicket
@@ -24,8 +25,13 @@ from hubferry.model import (
     GitOid,
     Identity,
     Listing,
+    Refs,
     RepoId,
     RepoInfo,
+    RepoList,
+    RepoQuery,
+    RepoSummary,
+    RepoType,
     Sha256,
     Storage,
     Visibility,
@@ -34,6 +40,8 @@ from hubferry.model import (
 from hubferry.text import T, Text
 
 INLINE_BYTES = 64 * 1024
+PAGE_SIZE = 1000
+"""Repositories in one answer of a list."""
 
 
 def sha256_of(data: bytes) -> Sha256:
@@ -53,18 +61,40 @@ def _parents(path: str) -> list[str]:
 
 @dataclass
 class MemoryRepo:
-    """One repository: its commits, oldest first, each a whole tree."""
+    """One repository: its commits, oldest first, each a whole tree.
+
+    ``modified_at`` (Unix seconds) moves by a second with each commit.
+    """
 
     visibility: Visibility = Visibility.PUBLIC
     license: str | None = "mit"
     commits: list[dict[str, bytes]] = field(default_factory=lambda: [{}])
     messages: list[str] = field(default_factory=list)
     tags: dict[str, int] = field(default_factory=dict)
+    repo_type: RepoType = RepoType.MODEL
+    is_disabled: bool = False
+    task: str | None = None
+    library: str | None = None
+    family: str | None = None
+    topics: tuple[str, ...] = ()
+    downloads: int | None = None
+    modified_at: int = 1_700_000_000
 
     @property
     def files(self) -> dict[str, bytes]:
         """The present tree."""
         return self.commits[-1]
+
+
+def _fits(query: RepoQuery, name: str, repo: MemoryRepo) -> bool:
+    return (
+        query.repo_type is repo.repo_type
+        and query.owner in (None, name.rpartition("/")[0])
+        and (query.search or "").lower() in name.lower()
+        and query.task in (None, repo.task)
+        and query.library in (None, repo.library)
+        and set(query.tags) <= set(repo.topics)
+    )
 
 
 class MemoryStream:
@@ -90,10 +120,23 @@ class MemoryHub:
     ``lists_sha256`` True lists SHA-256 for every file (as ModelScope does);
     False lists SHA-256 for LFS files and Git oids for the others (as Hugging
     Face does). ``before`` is called with each request's name and may raise.
+    Lists tell the head commit, or with ``lists_commits`` False the time of the
+    last change (as ModelScope does); ``catalog_limit`` and ``lists_private``
+    are the traits of these names. ``collections`` are lists of repositories by
+    slug; :meth:`rename` leaves the old name valid, as Hugging Face does.
     """
 
-    def __init__(self, name: str = "memory", *, lists_sha256: bool = True) -> None:
+    def __init__(
+        self,
+        name: str = "memory",
+        *,
+        lists_sha256: bool = True,
+        lists_commits: bool = True,
+        catalog_limit: int | None = None,
+        lists_private: bool = True,
+    ) -> None:
         self._lists_sha256 = lists_sha256
+        self._lists_commits = lists_commits
         self.traits = HubTraits(
             name=name,
             title="Memory",
@@ -102,33 +145,55 @@ class MemoryHub:
             tells_head=True,
             can_tag=True,
             own_files=frozenset({".gitattributes", "configuration.json"}),
+            has_collections=True,
+            catalog_limit=catalog_limit,
+            lists_private=lists_private,
         )
         self.repos: dict[str, MemoryRepo] = {}
+        self.collections: dict[str, list[RepoId]] = {}
+        self._moved: dict[str, str] = {}
         self.blobs: dict[Sha256, bytes] = {}
         self.requests: list[str] = []
         self.before: Callable[[str], None] = lambda request: None
         self.is_readonly = False
         self._lock = threading.RLock()
 
-    def seed(self, name: str, files: Mapping[str, bytes]) -> MemoryRepo:
-        """Add a commit that makes ``files`` the whole tree."""
+    def seed(self, name: str, files: Mapping[str, bytes], **traits: Any) -> MemoryRepo:
+        """Add a commit that makes ``files`` the whole tree; ``traits``: fields of MemoryRepo."""
         with self._lock:
             repo = self.repos.setdefault(name, MemoryRepo(commits=[]))
             repo.commits.append(dict(files))
+            repo.modified_at += 1
+            for key, value in traits.items():
+                setattr(repo, key, value)
             for data in files.values():
                 if len(data) > INLINE_BYTES:
                     self.blobs[sha256_of(data)] = data
             return repo
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a repository another name; requests for the old one lead to it."""
+        with self._lock:
+            self.repos[new_name] = self.repos.pop(name)
+            self._moved[name] = new_name
+            self._moved.pop(new_name, None)
 
     def _ask(self, request: str) -> None:
         with self._lock:
             self.requests.append(request)
         self.before(request)
 
+    def _present_name(self, name: str) -> str:
+        while name not in self.repos and name in self._moved:
+            name = self._moved[name]
+        return name
+
     def _repo(self, repo: RepoId) -> MemoryRepo:
-        found = self.repos.get(repo.name)
+        found = self.repos.get(self._present_name(repo.name))
         if found is None:
             raise NotFoundError(T("{repo} does not exist", repo=repo))
+        if found.is_disabled:
+            raise AccessError(T("{repo} has been disabled", repo=repo))
         return found
 
     def identity(self) -> Identity:
@@ -185,6 +250,60 @@ class MemoryHub:
             self._ask(f"stat {path}")
             found[path] = self._entry(path, tree[path]) if path in tree else None
         return found
+
+    def list_repos(self, query: RepoQuery) -> RepoList:
+        """By name, 1,000 a request; what ``lists_private`` and ``catalog_limit`` allow."""
+        with self._lock:
+            fitting = [
+                self._summary(name, repo)
+                for name, repo in sorted(self.repos.items())
+                if _fits(query, name, repo)
+            ]
+        if not self.traits.lists_private:
+            fitting = [one for one in fitting if one.visibility is not Visibility.PRIVATE]
+        shown = fitting[: self.traits.catalog_limit]
+        for _ in range(max(1, -(-len(shown) // PAGE_SIZE))):
+            self._ask("list_repos")
+        return RepoList(tuple(shown), len(shown) == len(fitting), len(fitting))
+
+    def list_collection(self, slug: str) -> RepoList:
+        """In one request."""
+        self._ask("list_collection")
+        if slug not in self.collections:
+            raise NotFoundError(T("there is no collection {slug}", slug=slug))
+        with self._lock:
+            return RepoList(tuple(self._of_collection(repo) for repo in self.collections[slug]))
+
+    def _of_collection(self, repo: RepoId) -> RepoSummary:
+        name = self._present_name(repo.name)
+        found = self.repos.get(name)
+        return self._summary(name, found) if found else RepoSummary(repo)
+
+    def summary(self, repo: RepoId) -> RepoSummary:
+        """As the list tells it, under the present name."""
+        self._ask("summary")
+        with self._lock:
+            return self._summary(self._present_name(repo.name), self._repo(repo))
+
+    def _summary(self, name: str, repo: MemoryRepo) -> RepoSummary:
+        return RepoSummary(
+            RepoId(self.traits.name, name, repo.repo_type),
+            f"c{len(repo.commits) - 1}" if self._lists_commits else None,
+            repo.modified_at,
+            repo.visibility,
+            repo.is_disabled,
+            repo.license,
+            repo.task,
+            repo.library,
+            repo.family,
+            repo.topics,
+            repo.downloads,
+        )
+
+    def list_refs(self, repo: RepoId) -> Refs:
+        """The one branch there is, and the tags."""
+        self._ask("list_refs")
+        return Refs((self.traits.default_branch,), tuple(sorted(self._repo(repo).tags)))
 
     def open(
         self, info: RepoInfo, entry: FileEntry, start: int = 0, end: int | None = None
@@ -289,6 +408,7 @@ class MemoryHub:
                 raise HubError(T("a path would be a file and a folder at once"))
             repo.commits.append(tree)
             repo.messages.append(message)
+            repo.modified_at += 1
             return f"c{len(repo.commits) - 1}"
 
     def tag(self, info: RepoInfo, name: str) -> None:

@@ -17,7 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from hubferry.control import CancelToken
-from hubferry.errors import HubError, LocalError, NoSpaceError, NotFoundError, RefusedError
+from hubferry.errors import (
+    HubError,
+    LocalError,
+    NoSpaceError,
+    NotFoundError,
+    RefusedError,
+    UsageError,
+)
 from hubferry.hubs.base import BlobBody, ByteStream, HubTraits, UploadTicket
 from hubferry.hubs.local import names
 from hubferry.hubs.local.files import Digests, FilePart, entries, entry_of, local_error
@@ -31,9 +38,13 @@ from hubferry.model import (
     FileEntry,
     Identity,
     Listing,
+    Refs,
     RefusedPath,
     RepoId,
     RepoInfo,
+    RepoList,
+    RepoQuery,
+    RepoSummary,
     Sha256,
     Visibility,
     make_listing,
@@ -113,6 +124,34 @@ class LocalHub:
             except OSError as error:
                 raise local_error(error, place) from error
         return found
+
+    def list_repos(self, query: RepoQuery) -> RepoList:
+        """Never: a folder holds files, and which of its subfolders are repositories it cannot tell.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            T("local folders cannot be listed"), hint=T("name each folder on a line of its own")
+        )
+
+    def list_collection(self, slug: str) -> RepoList:
+        """Never: there are no collections of folders.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(T("local folders have no collections"))
+
+    def summary(self, repo: RepoId) -> RepoSummary:
+        """That the folder is there; without a mark, as a folder's time tells not of its files."""
+        self.resolve(repo, None)
+        return RepoSummary(repo)
+
+    def list_refs(self, repo: RepoId) -> Refs:
+        """The one revision there is."""
+        self.resolve(repo, None)
+        return Refs((TRAITS.default_branch,))
 
     def open(
         self, info: RepoInfo, entry: FileEntry, start: int = 0, end: int | None = None
