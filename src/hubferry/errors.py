@@ -308,3 +308,19 @@ class CancelledError(CopyError):
     code = "cancelled"
     exit_code = ExitCode.CANCELLED
     default_headline = "Stopped"
+
+
+def is_retryable(code: str) -> bool:
+    """Whether errors with this ``code`` may be gone at a later try, also of a whole repository.
+
+    Beside what a request may be repeated for: what a fresh look at both ends may mend.
+    """
+    return code in _RETRYABLE
+
+
+def _codes(kind: type[CopyError]) -> set[str]:
+    own = {kind.code} if kind.retryable else set()
+    return own.union(*(_codes(sub) for sub in kind.__subclasses__()))
+
+
+_RETRYABLE = _codes(CopyError) | {ProtocolError.code, UncheckedError.code, IntegrityError.code}

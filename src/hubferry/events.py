@@ -162,7 +162,7 @@ class RepoFinished:
     state: str
     sent_bytes: int = 0
     seconds: float = 0.0
-    error: CopyError | None = None
+    error: Text | None = None
     will_retry: bool = False
 
 

@@ -50,6 +50,54 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemPlan:
+    """What a batch would do with one item.
+
+    ``state``: ``unchanged``, ``left_out``, ``copy`` or ``failed``. Sizes in bytes: of the
+    selected files of the source, of what the target holds already, of what would be sent.
+    """
+
+    number: int
+    source: str
+    target: str
+    state: str
+    files: int = 0
+    total_bytes: int = 0
+    held_bytes: int = 0
+    send_bytes: int = 0
+    commits: int = 0
+    target_exists: bool | None = None
+    error: ErrorRecord | None = None
+
+
+@dataclass(slots=True)
+class BatchPlan:
+    """A dry run of a batch: the expanded list, and what it comes to."""
+
+    run_id: str
+    manifest: str
+    items: list[ItemPlan] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    errors: list[ErrorRecord] = field(default_factory=list)
+    speed_bytes_per_second: float = 0.0
+    is_speed_measured: bool = False
+    seconds_estimate: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def send_bytes(self) -> int:
+        """What would be sent in all; a blob that several items want is counted for each."""
+        return sum(item.send_bytes for item in self.items)
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 if some items could not be planned."""
+        has_failed = any(item.state == "failed" for item in self.items)
+        return ExitCode.PARTIAL if has_failed or self.errors else ExitCode.OK
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A repository that a condition left out, and why."""
 

@@ -1,0 +1,361 @@
+"""From a manifest to the repositories it means.
+
+Sources that stand for several become items by list calls; so do explicit
+sources and targets of owners that are named often enough, because one list
+answers for all of them. What cannot be had from a list is asked in an item's
+own turn. Two items for one target branch end everything before it began.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from hubferry.batch.catalogue import LIST_FROM, Catalogue
+from hubferry.batch.judging import GONE, wish_of
+from hubferry.batch.values import Item, LeftOut, Notice
+from hubferry.control import call
+from hubferry.errors import (
+    AccessError,
+    ConflictError,
+    CopyError,
+    NotFoundError,
+    Side,
+    UncheckedError,
+)
+from hubferry.ledger import Ledger, RepoRecord
+from hubferry.manifest.values import Collection as CollectionSource
+from hubferry.manifest.values import Entry, Manifest, OwnerPattern, Search
+from hubferry.model import Address, RepoId, RepoSummary, RepoType, Visibility
+from hubferry.text import T, Text
+
+Fill = Callable[[str, Address, str | None], Address]
+"""A target template, the source and the revision: the target's address."""
+
+
+@dataclass
+class Expanded:
+    """The items of a manifest, in its order, and what is to be told of the rest."""
+
+    items: list[Item] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    errors: list[CopyError] = field(default_factory=list)
+    """Of entries that could not be expanded; the other entries go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One source of an entry."""
+
+    address: Address
+    summary: RepoSummary | None = None
+
+
+class Expander:
+    """Expands one manifest; one use."""
+
+    def __init__(
+        self, sources: Catalogue, targets: Catalogue, ledger: Ledger, fill: Fill, now: float
+    ) -> None:
+        self._sources = sources
+        self._targets = targets
+        self._ledger = ledger
+        self._fill = fill
+        self._now = now
+        self._out = Expanded()
+
+    def expand(self, manifest: Manifest, only: Collection[str] | None = None) -> Expanded:
+        """Every repository that the manifest means; ``only`` names the sources that count.
+
+        Raises:
+            ConflictError: two items for one target branch.
+            UnavailableError, InvalidTokenError: a hub cannot be asked at all.
+        """
+        if only is None:
+            self._list_explicit_owners(manifest.entries)
+        for entry in manifest.entries:
+            try:
+                for found in self._found(entry, only):
+                    for item in self._items(entry, found):
+                        self._out.items.append(item)
+            except CopyError as error:
+                if not _is_of_entry(error):
+                    raise _placed(error, entry) from error.__cause__
+                self._out.errors.append(_placed(error, entry))
+        self._refuse_shared_targets()
+        self._list_target_owners()
+        self._out.items = [self._with_target(item) for item in self._out.items]
+        if only is None:
+            self._tell_of_lost(manifest.entries)
+        return self._out
+
+    # --- sources ------------------------------------------------------------------
+
+    def _list_explicit_owners(self, entries: Sequence[Entry]) -> None:
+        counts: Counter[tuple[str, RepoType, str]] = Counter()
+        for entry in entries:
+            if isinstance(entry.source, Address):
+                counts[_owner_key(entry.source.repo)] += 1
+        for (hub, repo_type, owner), count in counts.items():
+            if owner and count >= LIST_FROM:
+                self._sources.owner(hub, repo_type, owner)
+
+    def _found(self, entry: Entry, only: Collection[str] | None) -> Iterator[_Found]:
+        source = entry.source
+        match source:
+            case Address():
+                if only is None or str(source.repo) in only:
+                    yield _Found(source, self._sources.known(source.repo)[0])
+            case OwnerPattern():
+                yield from self._of_owner(source, only)
+            case CollectionSource():
+                listed = self._sources.collection(source.hub, source.slug)
+                yield from _chosen(listed.summaries, only)
+            case Search():
+                yield from self._of_search(source, only)
+
+    def _of_owner(self, source: OwnerPattern, only: Collection[str] | None) -> Iterator[_Found]:
+        query = source.query
+        if only is not None:
+            yield from self._of_owner_one_by_one(source, only)
+            return
+        owned = self._sources.owner(source.hub, query.repo_type, query.owner or "")
+        if owned is None:
+            # Ask once more, so that the hub itself says why not.
+            self._sources.search(source.hub, query)
+            return
+        if not owned.is_complete and owned.total is not None and owned.total > len(owned.by_name):
+            raise UncheckedError(
+                T(
+                    "{owner} has {total} repositories and the hub lists only {count} of them",
+                    owner=str(query.owner),
+                    total=owned.total,
+                    count=len(owned.by_name),
+                ),
+                hint=T("name the repositories one by one, or by several patterns"),
+            )
+        chosen = [
+            summary
+            for name, summary in sorted(owned.by_name.items())
+            if fnmatch.fnmatchcase(name.rpartition("/")[2], source.name_glob)
+        ]
+        if not chosen:
+            raise NotFoundError(
+                T("no repository fits {pattern}", pattern=str(source)),
+                hint=T("check the owner's name, and whether the token may see its repositories"),
+            )
+        yield from _chosen(chosen, None)
+
+    def _of_owner_one_by_one(self, source: OwnerPattern, only: Collection[str]) -> Iterator[_Found]:
+        owner = source.query.owner or ""
+        for name in sorted(only):
+            repo = _repo_named(name, source.hub, source.query.repo_type)
+            if repo is None or repo.name.rpartition("/")[0] != owner:
+                continue
+            if fnmatch.fnmatchcase(repo.name.rpartition("/")[2], source.name_glob):
+                yield _Found(Address(repo))
+
+    def _of_search(self, source: Search, only: Collection[str] | None) -> Iterator[_Found]:
+        for summary in self._sources.search(source.hub, source.query).summaries:
+            reason = _narrowed(source, summary)
+            if reason is not None:
+                self._out.left_out.append(LeftOut(str(summary.repo), "", *reason))
+            elif only is None or str(summary.repo) in only:
+                yield _Found(Address(summary.repo), summary)
+
+    # --- items --------------------------------------------------------------------
+
+    def _items(self, entry: Entry, found: _Found) -> Iterator[Item]:
+        summary, address = found.summary, found.address
+        if summary is not None and summary.is_disabled:
+            repo = str(summary.repo)
+            self._out.notices.append(Notice("disabled", repo, T("the hub has disabled it")))
+            if not isinstance(entry.source, Address):
+                target = entry.target
+                reason = T("the hub has disabled it")
+                self._out.left_out.append(LeftOut(repo, target, "disabled", reason))
+                return
+        for revision, target_revision in self._revisions(entry, address):
+            source = replace(address, revision=revision) if revision else address
+            target = self._fill(entry.target, source, revision)
+            if target_revision and target.revision is None:
+                target = replace(target, revision=target_revision)
+            yield Item(len(self._out.items) + 1, entry, source, target, summary)
+
+    def _revisions(self, entry: Entry, address: Address) -> Sequence[tuple[str | None, str | None]]:
+        """Pairs of a source revision and the target branch it goes to."""
+        if not entry.revisions or address.revision is not None:
+            return [(None, None)]
+        hub = self._sources.hub_of(address.repo.hub)
+        refs = call(self._sources.patience(Side.SOURCE), lambda: hub.list_refs(address.repo))
+        default = hub.traits.default_branch
+        names = [*refs.branches, *refs.tags]
+        chosen = [n for n in names if any(fnmatch.fnmatchcase(n, g) for g in entry.revisions)]
+        missing = [g for g in entry.revisions if not any(fnmatch.fnmatchcase(n, g) for n in names)]
+        for glob in missing:
+            raise NotFoundError(
+                T("{repo} has no branch or tag {glob}", repo=address.repo, glob=glob),
+                what="revision",
+            )
+        # The default branch first, whatever it is called at the target.
+        chosen.sort(key=lambda name: (name != default, name))
+        return [(None, None) if name == default else (name, name) for name in chosen]
+
+    def _refuse_shared_targets(self) -> None:
+        taken: dict[str, Item] = {}
+        for item in self._out.items:
+            branch = (
+                item.target.revision
+                or self._targets.hub_of(item.target.repo.hub).traits.default_branch
+            )
+            key = f"{item.target.repo}@{branch}"
+            other = taken.setdefault(key, item)
+            if other is not item:
+                raise ConflictError(
+                    T(
+                        "{first} ({place}) and {second} ({other}) would go to the same target "
+                        "{target}",
+                        first=str(other.source),
+                        place=str(other.entry.place),
+                        second=str(item.source),
+                        other=str(item.entry.place),
+                        target=key,
+                    ),
+                    step="expand",
+                    hint=T("give each its own target, or leave one out; nothing was started"),
+                )
+
+    # --- targets ------------------------------------------------------------------
+
+    def _list_target_owners(self) -> None:
+        counts = Counter(_owner_key(item.target.repo) for item in self._out.items)
+        for (hub, repo_type, owner), count in counts.items():
+            if not owner or count < LIST_FROM:
+                continue
+            owned = self._targets.owner(hub, repo_type, owner)
+            if owned is None or owned.is_complete:
+                continue
+            unseen = sum(
+                item.target.repo.name not in owned.by_name
+                for item in self._out.items
+                if _owner_key(item.target.repo) == (hub, repo_type, owner)
+            )
+            if unseen:
+                text = T(
+                    "the list of {owner} does not show all of its repositories: {count} are asked "
+                    "for one by one",
+                    owner=owner,
+                    count=unseen,
+                )
+                self._out.notices.append(Notice("listing", f"{hub}://{owner}", text))
+
+    def _with_target(self, item: Item) -> Item:
+        summary, is_known = self._targets.known(item.target.repo)
+        return replace(item, target_summary=summary, is_target_known=is_known)
+
+    # --- what was there before ------------------------------------------------------
+
+    def _tell_of_lost(self, entries: Sequence[Entry]) -> None:
+        """Sources of an owner pattern that were copied before and are not listed any more."""
+        here = {str(item.source.repo) for item in self._out.items}
+        for entry in entries:
+            source = entry.source
+            if not isinstance(source, OwnerPattern):
+                continue
+            repo = RepoId(source.hub, f"{source.query.owner}/", source.query.repo_type)
+            for record in self._ledger.recall_sources(str(repo)):
+                address, _, _revision = record.source.partition("@")
+                name = address.rpartition("/")[2]
+                if address in here or not fnmatch.fnmatchcase(name, source.name_glob):
+                    continue
+                here.add(address)
+                if (notice := self._lost(record, address, source)) is not None:
+                    self._out.notices.append(notice)
+
+    def _lost(self, record: RepoRecord, address: str, source: OwnerPattern) -> Notice | None:
+        if record.state == GONE and record.error:
+            return Notice("gone", address, Text(str(record.error.get("message", ""))))
+        repo = _repo_named(address, source.hub, source.query.repo_type)
+        if repo is None:
+            return None
+        try:
+            summary = self._sources.summary(repo)
+        except NotFoundError:
+            text = T("it was copied before and is not there any more; its target was left alone")
+            kind = "gone"
+        except AccessError:
+            text = T("it was copied before and cannot be read any more; its target was left alone")
+            kind = "gone"
+        else:
+            if summary.repo.name == repo.name:
+                return None  # a list may lag behind
+            text = T("it is called {name} now; its target keeps its name", name=summary.repo.name)
+            kind = "renamed"
+        error = {"error": kind, "message": str(text)}
+        self._ledger.remember(replace(record, state=GONE, error=error))
+        return Notice(kind, address, text)
+
+
+def audience_notice(record: RepoRecord | None, summary: RepoSummary | None) -> Notice | None:
+    """A source whose readers have become fewer since it was copied."""
+    if record is None or summary is None or record.visibility != Visibility.PUBLIC.value:
+        return None
+    if summary.visibility is Visibility.GATED:
+        return Notice("gated", str(summary.repo), T("it is gated now, and was public when copied"))
+    if summary.visibility is Visibility.PRIVATE:
+        text = T("it is private now, and was public when copied")
+        return Notice("private", str(summary.repo), text)
+    return None
+
+
+def rename_notice(asked: RepoId, summary: RepoSummary | None) -> Notice | None:
+    """A source that answers under another name."""
+    if summary is None or summary.repo.name == asked.name:
+        return None
+    text = T("it is called {name} now; mend the manifest", name=summary.repo.name)
+    return Notice("renamed", str(asked), text)
+
+
+def _owner_key(repo: RepoId) -> tuple[str, RepoType, str]:
+    return repo.hub, repo.repo_type, repo.name.rpartition("/")[0]
+
+
+def _chosen(summaries: Sequence[RepoSummary], only: Collection[str] | None) -> Iterator[_Found]:
+    for summary in summaries:
+        if only is None or str(summary.repo) in only:
+            yield _Found(Address(summary.repo), summary)
+
+
+def _narrowed(source: Search, summary: RepoSummary) -> tuple[str, Text] | None:
+    least, since = source.min_downloads, source.updated_since
+    if least is not None and (summary.downloads or 0) < least:
+        return "min-downloads", T("it has {count} downloads", count=summary.downloads or 0)
+    if since is not None and (summary.modified_at or 0) < since:
+        return "updated-since", T("it was not changed since")
+    return None
+
+
+def _repo_named(name: str, hub: str, repo_type: RepoType) -> RepoId | None:
+    prefix = str(RepoId(hub, "", repo_type))
+    return RepoId(hub, name.removeprefix(prefix), repo_type) if name.startswith(prefix) else None
+
+
+def _is_of_entry(error: CopyError) -> bool:
+    """Whether other entries can go on: nobody else's token, network or limit is concerned."""
+    return isinstance(error, NotFoundError | UncheckedError) or (
+        isinstance(error, AccessError) and error.code == "access"
+    )
+
+
+def _placed(error: CopyError, entry: Entry) -> CopyError:
+    """Say which line of the manifest it is about."""
+    error.message = T("{place}: {message}", place=str(entry.place), message=error.message)
+    return error.at(side=Side.SOURCE, step="expand", repo=str(entry.source))
+
+
+def plain_wish(item: Item) -> str:
+    """``wish_of`` an item as it stands in the manifest."""
+    return wish_of(item.entry.policy)

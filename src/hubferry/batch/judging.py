@@ -1,0 +1,89 @@
+"""Whether a repository has to be looked at, and in which order. Pure.
+
+A repository is unchanged if the ledger remembers that its target was verified,
+for the same wish, with the marks that both ends show now, and not too long ago.
+That is memory, so it can only spare a look: it never makes anything true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from hubferry.ledger import RepoRecord
+from hubferry.manifest.values import CardPolicy, Entry
+from hubferry.plan import Policy
+
+EQUAL, PARTIAL, FAILED, GONE, SIZED = "equal", "partial", "failed", "gone", "sized"
+"""States of a record. ``sized``: nothing was copied, a condition on the size left it out."""
+
+CARD = "README.md"
+
+
+class Rank(IntEnum):
+    """What is taken up first."""
+
+    HALF_DONE = 0
+    CHANGED = 1
+    NEW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What both ends show now; None: not told, or not asked yet."""
+
+    source: str | None = None
+    target: str | None = None
+
+
+def policy_of(entry: Entry) -> Policy:
+    """The policy of an entry's copies, its card policy included."""
+    policy = entry.policy
+    if entry.card is CardPolicy.KEEP:
+        return policy
+    return replace(policy, exclude=(*policy.exclude, CARD))
+
+
+def wish_of(policy: Policy) -> str:
+    """Names what was asked for, as far as the content of the target depends on it."""
+    told = [
+        sorted(policy.include),
+        sorted(policy.exclude),
+        policy.on_conflict.value,
+        policy.is_mirror,
+        policy.delete_hub_files,
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def rank_of(record: RepoRecord | None) -> Rank:
+    """Half-done work first: it may hold blobs that a target does not keep for ever."""
+    if record is None or record.state in (SIZED, GONE):
+        return Rank.NEW
+    return Rank.CHANGED if record.state == EQUAL else Rank.HALF_DONE
+
+
+def may_be_unchanged(
+    record: RepoRecord | None, wish: str, now: float, verify_seconds: float
+) -> bool:
+    """Whether equal marks would spare a look; no mark has to be known to ask this."""
+    return (
+        record is not None
+        and record.state == EQUAL
+        and record.wish == wish
+        and record.verified_at is not None
+        # A clock that was set back must not make a verification last for ever.
+        and 0 <= now - record.verified_at < verify_seconds
+        and record.source_mark is not None
+        and record.target_mark is not None
+    )
+
+
+def is_unchanged(record: RepoRecord, marks: Marks) -> bool:
+    """Whether both ends show what was remembered, given ``may_be_unchanged``."""
+    return (
+        record.source_mark == marks.source is not None
+        and record.target_mark == marks.target is not None
+    )

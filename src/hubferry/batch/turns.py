@@ -1,0 +1,313 @@
+"""One item's turn: what has to be asked, whether it is wanted, whether it is unchanged, the copy.
+
+Used from many threads. It decides nothing about other items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from hubferry.batch.catalogue import Catalogue
+from hubferry.batch.conditions import (
+    needs_size,
+    needs_summary,
+    refused_by_past,
+    refused_by_size,
+    refused_by_summary,
+)
+from hubferry.batch.expanding import audience_notice, rename_notice
+from hubferry.batch.judging import (
+    EQUAL,
+    FAILED,
+    GONE,
+    PARTIAL,
+    SIZED,
+    Marks,
+    is_unchanged,
+    may_be_unchanged,
+    policy_of,
+    wish_of,
+)
+from hubferry.batch.values import Item, ItemState, LeftOut, Notice
+from hubferry.errors import AccessError, CancelledError, CopyError, NotFoundError, Side
+from hubferry.ledger import Ledger, RepoRecord
+from hubferry.model import RepoSummary
+from hubferry.outcome import ErrorRecord, RunReport
+from hubferry.plan import Policy
+from hubferry.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A try at one item."""
+
+    item: Item
+    attempt: int
+    record: RepoRecord | None
+
+    @property
+    def policy(self) -> Policy:
+        """What the copy is to do."""
+        return policy_of(self.item.entry)
+
+    @property
+    def wish(self) -> str:
+        """Names what is asked for."""
+        return wish_of(self.policy)
+
+
+@dataclass(frozen=True)
+class TurnResult:
+    """How a turn ended. ``report`` only if something was copied or tried to be."""
+
+    state: ItemState
+    report: RunReport | None = None
+    left_out: LeftOut | None = None
+    notices: tuple[Notice, ...] = ()
+    errors: tuple[ErrorRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found before a copy: the turn's result if that settles it (``early``)."""
+
+    notices: tuple[Notice, ...]
+    early: TurnResult | None
+
+
+@dataclass(frozen=True)
+class Turns:
+    """What a turn needs.
+
+    ``copy`` brings one item over; ``size_of`` lists its source and adds up what the policy
+    selects. Both raise or report our errors.
+    """
+
+    sources: Catalogue
+    targets: Catalogue
+    ledger: Ledger
+    copy: Callable[[Turn], RunReport]
+    size_of: Callable[[Turn], int]
+    verify_seconds: float
+    now: Callable[[], float]
+
+    def settled_by_lists(self, turn: Turn) -> TurnResult | None:
+        """The result, where lists and the ledger answer everything; asks nobody."""
+        item = turn.item
+        if item.source_summary is None or item.source.revision is not None:
+            return None
+        conditions = item.entry.conditions
+        refusal = refused_by_summary(conditions, item.source_summary, self.now())
+        if refusal is not None:
+            return _left_out(turn, *refusal)
+        if self._is_unchanged(turn, item.source_summary, item.target_summary):
+            notice = audience_notice(turn.record, item.source_summary)
+            return TurnResult(ItemState.UNCHANGED, notices=(notice,) if notice else ())
+        return None
+
+    def take(self, turn: Turn) -> TurnResult:
+        """Carry the turn out.
+
+        Raises:
+            CopyError: cancelled, or the ledger cannot be used.
+        """
+        look = self.look(turn)
+        if look.early is not None:
+            return look.early
+        report = self.copy(turn)
+        return self._after(turn, report, look.notices)
+
+    def look(self, turn: Turn) -> Look:
+        """What can be known before a copy; asks as little as the conditions allow."""
+        notices: list[Notice] = []
+        early: TurnResult | None
+        try:
+            summary = self._source_summary(turn)
+            notices += [n for n in (rename_notice(turn.item.source.repo, summary),) if n]
+            notices += [n for n in (audience_notice(turn.record, summary),) if n]
+            early = self._settled(turn, summary)
+        except (NotFoundError, AccessError) as error:
+            early = self._lost(turn, error)
+        except CancelledError:
+            raise
+        except CopyError as error:
+            early = _failed(error)
+        if early is not None:
+            early = replace(early, notices=tuple(notices))
+        return Look(tuple(notices), early)
+
+    # --- before -------------------------------------------------------------------
+
+    def _source_summary(self, turn: Turn) -> RepoSummary | None:
+        """What is known of the source, asked if something depends on it."""
+        item = turn.item
+        if item.source_summary is not None:
+            return item.source_summary
+        is_asked = needs_summary(item.entry.conditions) or self._may_be_unchanged(turn)
+        return self._asked(item) if is_asked else None
+
+    def _asked(self, item: Item) -> RepoSummary:
+        try:
+            return self.sources.summary(item.source.repo)
+        except CopyError as error:
+            repo = str(item.source.repo)
+            raise error.at(side=Side.SOURCE, step="resolve", repo=repo) from error.__cause__
+
+    def _settled(self, turn: Turn, summary: RepoSummary | None) -> TurnResult | None:
+        item, conditions = turn.item, turn.item.entry.conditions
+        refusal = refused_by_summary(conditions, summary, self.now())
+        target: RepoSummary | None = None
+        has_target = False
+        if refusal is None and (conditions.only_new or self._may_be_unchanged(turn)):
+            target = self._target_summary(item)
+            has_target = target is not None
+        if refusal is None:
+            refusal = refused_by_past(
+                conditions,
+                has_target=has_target,
+                was_equal=turn.record is not None and turn.record.state == EQUAL,
+                is_changed=self._is_source_changed(turn, summary),
+            )
+        if refusal is not None:
+            return _left_out(turn, *refusal)
+        if summary is not None and self._is_unchanged(turn, summary, target):
+            return TurnResult(ItemState.UNCHANGED)
+        if needs_size(conditions):
+            return self._refused_by_size(turn, summary)
+        return None
+
+    def _target_summary(self, item: Item) -> RepoSummary | None:
+        if item.is_target_known:
+            return item.target_summary
+        try:
+            return self.targets.summary(item.target.repo)
+        except NotFoundError:
+            return None
+        except CopyError as error:
+            repo = str(item.target.repo)
+            raise error.at(side=Side.TARGET, step="resolve", repo=repo) from error.__cause__
+
+    def _may_be_unchanged(self, turn: Turn) -> bool:
+        if turn.item.source.revision is not None:
+            return False  # lists tell the default branch only
+        return may_be_unchanged(turn.record, turn.wish, self.now(), self.verify_seconds)
+
+    def _is_unchanged(self, turn: Turn, source: RepoSummary, target: RepoSummary | None) -> bool:
+        if turn.record is None or target is None or not self._may_be_unchanged(turn):
+            return False
+        return is_unchanged(turn.record, Marks(source.mark, target.mark))
+
+    @staticmethod
+    def _is_source_changed(turn: Turn, summary: RepoSummary | None) -> bool:
+        if turn.record is None or summary is None or summary.mark is None:
+            return True
+        return summary.mark != turn.record.source_mark
+
+    def _refused_by_size(self, turn: Turn, summary: RepoSummary | None) -> TurnResult | None:
+        record, mark = turn.record, summary.mark if summary else None
+        is_known = record is not None and mark is not None and record.source_mark == mark
+        if is_known and record is not None and record.wish == turn.wish:
+            size = record.size_bytes
+        else:
+            size = self.size_of(turn)
+        refusal = refused_by_size(turn.item.entry.conditions, size)
+        if refusal is None:
+            return None
+        if record is None or record.state == SIZED:
+            self.ledger.remember(
+                RepoRecord(
+                    str(turn.item.source),
+                    str(turn.item.target),
+                    turn.wish,
+                    SIZED,
+                    source_mark=mark,
+                    size_bytes=size,
+                )
+            )
+        return _left_out(turn, *refusal)
+
+    # --- after --------------------------------------------------------------------
+
+    def _lost(self, turn: Turn, error: CopyError) -> TurnResult:
+        if turn.record is None or error.code == "invalid_token" or error.side is Side.TARGET:
+            return _failed(error)
+        record = ErrorRecord.of(error)
+        self._remember_failure(turn, GONE, record)
+        return TurnResult(ItemState.GONE, errors=(record,))
+
+    def _after(self, turn: Turn, report: RunReport, told: tuple[Notice, ...]) -> TurnResult:
+        if report.was_cancelled:
+            return TurnResult(ItemState.STOPPED, report, notices=told, errors=tuple(report.errors))
+        if not report.errors:
+            self.ledger.remember(record_of(turn, report, self.now()))
+            state = ItemState.COPIED if report.commits else ItemState.EQUAL
+            return TurnResult(state, report, notices=told)
+        first = report.errors[0]
+        is_lost = first.side == "source" and first.error in ("not_found", "access")
+        if is_lost and turn.record is not None and not report.commits:
+            self._remember_failure(turn, GONE, first)
+            return TurnResult(ItemState.GONE, report, notices=told, errors=tuple(report.errors))
+        self._remember_failure(turn, PARTIAL if report.commits else FAILED, first)
+        return TurnResult(ItemState.FAILED, report, notices=told, errors=tuple(report.errors))
+
+    def _remember_failure(self, turn: Turn, state: str, error: ErrorRecord) -> None:
+        """Note the failure; what was true of the target before may not be so any more."""
+        known = turn.record or RepoRecord(
+            str(turn.item.source), str(turn.item.target), turn.wish, state
+        )
+        if state == FAILED and known.state == PARTIAL:
+            state = PARTIAL
+        kept = {"error": error.error, "side": error.side, "message": str(error.message)}
+        self.ledger.remember(replace(known, state=state, failures=known.failures + 1, error=kept))
+
+
+def record_of(turn: Turn, report: RunReport, now: float) -> RepoRecord:
+    """What the ledger keeps of a copy that ended well."""
+    item = turn.item
+    return verified_record(
+        str(item.source),
+        str(item.target),
+        turn.wish,
+        report,
+        now,
+        # Where nothing was committed, the list's own word, which is older than the look: a
+        # hub's lists and its single answers need not agree.
+        listed_mark=item.target_summary.mark if item.target_summary else None,
+    )
+
+
+def verified_record(
+    source: str,
+    target: str,
+    wish: str,
+    report: RunReport,
+    now: float,
+    *,
+    listed_mark: str | None = None,
+) -> RepoRecord:
+    """A record of a copy without errors; ``partial`` where something was left alone on purpose."""
+    target_mark = report.target_mark if report.commits else listed_mark or report.target_mark
+    return RepoRecord(
+        source,
+        target,
+        wish,
+        EQUAL if report.verified else PARTIAL,
+        source_mark=report.source_mark,
+        target_mark=target_mark,
+        source_commit=report.source.commit,
+        verified_at=now if report.verified else None,
+        files=report.files.total,
+        size_bytes=report.bytes.total,
+        visibility=report.visibility.value,
+        last_run_id=report.run_id,
+    )
+
+
+def _left_out(turn: Turn, condition: str, reason: Text) -> TurnResult:
+    left = LeftOut(str(turn.item.source), str(turn.item.target), condition, reason)
+    return TurnResult(ItemState.LEFT_OUT, left_out=left)
+
+
+def _failed(error: CopyError) -> TurnResult:
+    return TurnResult(ItemState.FAILED, errors=(ErrorRecord.of(error),))
