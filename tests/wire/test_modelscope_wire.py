@@ -39,6 +39,7 @@ from hubferry.model import (
     Delete,
     FileEntry,
     GitOid,
+    Refs,
     RepoId,
     Sha256,
     Storage,
@@ -255,12 +256,12 @@ def test_a_commit_id_given_as_revision_is_the_commit() -> None:
 
 def test_revisions_are_named_or_the_answer_is_refused() -> None:
     data = {"RevisionMap": {"Branches": [{"Revision": "master"}], "Tags": ["v1", {}]}}
-    assert wire.revision_names(data) == {"master", "v1"}
-    assert wire.revision_names({"RevisionMap": {"Branches": None}}) == frozenset()
+    assert wire.ref_names(data) == Refs(("master",), ("v1",))
+    assert wire.ref_names({"RevisionMap": {"Branches": None}}) == Refs()
     nothings: list[object] = [{}, None, [], {"RevisionMap": None}]
     for nothing in nothings:
         with pytest.raises(ProtocolError):
-            wire.revision_names(nothing)
+            wire.ref_names(nothing)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,20 @@ def parse_link(link: str, endpoint: str | None = None) -> WebLink | None:
     return WebLink(kind, name.removesuffix(".git"), revision, path)
 
 
+def parse_collection(link: str, endpoint: str | None = None) -> str | None:
+    """The slug (``owner/title-id``) of a collection's web link, or None if it is none of this hub.
+
+    Source: links of huggingface.co/collections pages; ``HfApi.get_collection`` takes the slug.
+    """
+    parts = urlsplit(link if "://" in link else f"https://{link}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return None
+    if parts.netloc.lower().rpartition("@")[2] not in _hosts(endpoint):
+        return None
+    segments = [unquote(segment) for segment in parts.path.split("/") if segment]
+    return "/".join(segments[1:]) if segments[:1] == ["collections"] else None
+
+
 def _hosts(endpoint: str | None) -> frozenset[str]:
     own = urlsplit(endpoint).netloc.lower() if endpoint else ""
     return _KNOWN_HOSTS | {own.rpartition("@")[2]} - {""}

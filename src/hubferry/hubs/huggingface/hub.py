@@ -20,6 +20,7 @@ from hubferry.errors import CopyError, NotFoundError, ProtocolError, UsageError
 from hubferry.hubs.base import BlobBody, ByteStream, HubTraits, Limit, UploadTicket
 from hubferry.hubs.huggingface import choices, lfs, official, wire
 from hubferry.hubs.huggingface.auth import default_endpoint, find_token, git_login, renewed
+from hubferry.hubs.huggingface.catalog import Catalog
 from hubferry.hubs.huggingface.gitblobs import BATCH_BYTES, BATCH_FILES, GitBlobs
 from hubferry.hubs.huggingface.official import reading_answers
 from hubferry.hubs.huggingface.reading import Reads
@@ -43,8 +44,12 @@ from hubferry.model import (
     FileEntry,
     Identity,
     Listing,
+    Refs,
     RepoId,
     RepoInfo,
+    RepoList,
+    RepoQuery,
+    RepoSummary,
     RepoType,
     Sha256,
     Storage,
@@ -76,6 +81,7 @@ TRAITS = HubTraits(
     can_tag=True,
     own_files=frozenset({".gitattributes"}),
     tells_scans=True,
+    has_collections=True,
     # The official upload pipeline starts at 250 files a commit; a request has 60 s.
     commit_max_changes=250,
     commit_max_inline_bytes=8 * 1024 * 1024,
@@ -145,6 +151,7 @@ class HuggingFaceHub:
         )
         self._git = GitBlobs(self.endpoint, self._git_client)
         self._api = official.make_api(self.endpoint, self._client)
+        self._catalog = Catalog(self.endpoint, self._client, patience)
         self._writer = Writer(self.endpoint, self._client)
         self._rangeless: set[str] = set()
         self._reads = Reads(
@@ -239,6 +246,24 @@ class HuggingFaceHub:
                     found[entry.path] = entry
         return found
 
+    def list_repos(self, query: RepoQuery) -> RepoList:
+        """The repositories that fit and that the token may see; none for an unknown owner."""
+        return self._catalog.list_repos(query)
+
+    def list_collection(self, slug: str) -> RepoList:
+        """The models and datasets of ``owner/title-id``."""
+        return self._catalog.list_collection(slug)
+
+    def summary(self, repo: RepoId) -> RepoSummary:
+        """One request; a renamed repository is told under its present name."""
+        with self._about(repo):
+            return self._catalog.summary(repo)
+
+    def list_refs(self, repo: RepoId) -> Refs:
+        """Branches and tags; pull requests are neither."""
+        with self._about(repo):
+            return wire.ref_names(self._refs(repo))
+
     def open(
         self, info: RepoInfo, entry: FileEntry, start: int = 0, end: int | None = None
     ) -> ByteStream:
@@ -309,8 +334,10 @@ class HuggingFaceHub:
         if info.revision == TRAITS.default_branch:
             return True
         with self._about(info.repo):
-            url = wire.api_url(self.endpoint, info.repo, "refs")
-            return info.revision in wire.branch_names(self._client.get_json(url).json())
+            return info.revision in wire.ref_names(self._refs(info.repo)).branches
+
+    def _refs(self, repo: RepoId) -> object:
+        return self._client.get_json(wire.api_url(self.endpoint, repo, "refs")).json()
 
     def must_inline(self, path: str) -> bool:
         """True for the card and ``.gitattributes``, which the hub reads itself."""

@@ -12,6 +12,7 @@ from hubferry.hubs.huggingface.xet_token import XetToken
 from hubferry.model import (
     FileEntry,
     GitOid,
+    Refs,
     RepoId,
     RepoInfo,
     RepoType,
@@ -257,16 +258,21 @@ def who(data: Any) -> tuple[str, tuple[str, ...], str | None]:
         raise ProtocolError(T("Hugging Face did not say who the token belongs to")) from None
 
 
-def branch_names(refs: object) -> frozenset[str]:
-    """The branches of a refs answer.
+def ref_names(refs: object) -> Refs:
+    """The branches and tags of a refs answer.
 
     Raises:
         ProtocolError: not a refs answer.
 
     Source: ``HfApi.list_repo_refs``, huggingface_hub 2.4.0.
     """
-    branches = refs.get("branches") if isinstance(refs, Mapping) else None
-    if not isinstance(branches, list):
+    found = refs if isinstance(refs, Mapping) else {}
+    branches, tags = found.get("branches"), found.get("tags", [])
+    if not isinstance(branches, list) or not isinstance(tags, list):
         raise ProtocolError(T("Hugging Face's answer does not list branches"))
-    names = (branch.get("name") for branch in branches if isinstance(branch, Mapping))
-    return frozenset(name for name in names if isinstance(name, str))
+    return Refs(_ref_names(branches), _ref_names(tags))
+
+
+def _ref_names(items: list[object]) -> tuple[str, ...]:
+    names = (item.get("name") for item in items if isinstance(item, Mapping))
+    return tuple(sorted(name for name in names if isinstance(name, str)))

@@ -19,6 +19,7 @@ from hubferry.errors import ProtocolError
 from hubferry.hubs.modelscope.failures import Failure, failure_in
 from hubferry.model import (
     FileEntry,
+    Refs,
     RepoId,
     RepoInfo,
     Sha256,
@@ -151,31 +152,23 @@ def revisions_path(repo: RepoId) -> str:
     return f"{API}/{segment(repo)}/revisions"
 
 
-def revision_names(data: object) -> frozenset[str]:
+def ref_names(data: object) -> Refs:
     """Every branch and tag; none for an empty repository.
 
     Raises:
         ProtocolError: not a revision answer; never read as "none".
     """
-    return _names(data, "Branches", "Tags")
-
-
-def branch_names(data: object) -> frozenset[str]:
-    """Every branch.
-
-    Raises:
-        ProtocolError: not a revision answer; never read as "none".
-    """
-    return _names(data, "Branches")
-
-
-def _names(data: object, *kinds: str) -> frozenset[str]:
     revisions = data.get("RevisionMap") if isinstance(data, Mapping) else None
     if not isinstance(revisions, Mapping):
         raise ProtocolError(T("ModelScope's answer does not list revisions"))
-    items = [item for kind in kinds for item in _sequence(revisions.get(kind))]
-    names = (item.get("Revision") if isinstance(item, Mapping) else item for item in items)
-    return frozenset(name for name in names if isinstance(name, str))
+    return Refs(_ref_names(revisions.get("Branches")), _ref_names(revisions.get("Tags")))
+
+
+def _ref_names(items: object) -> tuple[str, ...]:
+    names = (
+        item.get("Revision") if isinstance(item, Mapping) else item for item in _sequence(items)
+    )
+    return tuple(sorted(name for name in names if isinstance(name, str)))
 
 
 def page(data: object) -> Page:
