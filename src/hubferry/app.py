@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -51,7 +52,10 @@ from hubferry.throttle import UNLIMITED, Gate, Throttle, Timetable
 from hubferry.transfer import Job, copy_repo, plan_repo
 
 if TYPE_CHECKING:
+    from hubferry.batch.values import BatchPlan, BatchReport
+    from hubferry.batching import Batching, BatchOptions
     from hubferry.inspection.report import InspectReport
+    from hubferry.manifest.values import Manifest
 
 __all__ = [
     "App",
@@ -99,6 +103,8 @@ class Settings:
     spool_mode: SpoolMode = SpoolMode.AUTO
     spool_dir: Path | None = None
     spool_limit_bytes: int | None = None
+    keep_days: float = 90.0
+    """How long the ledger keeps the history of runs."""
 
     @property
     def state_folder(self) -> Path:
@@ -154,7 +160,7 @@ class App:
     ) -> None:
         self.settings = settings
         self.cancel = cancel or CancelToken()
-        self._observe = Broadcast([observer])
+        self.observe = Broadcast([observer])
         self._waits = WaitBudget(settings.wait_on_limit_seconds)
         self._lanes = Lanes()
         self._gate = Gate()
@@ -165,6 +171,10 @@ class App:
         self._hubs: dict[tuple[str, Side], FullHub] = {}
         self._opened_ledger: Ledger | None = None
         self._opened_spool: Spool | None = None
+        self._retired: list[FullHub] = []
+        self._known_tokens: set[tuple[str, Side]] = set()
+        # A batch comes here from many threads.
+        self._lock = threading.RLock()
 
     def __enter__(self) -> App:
         return self
@@ -174,9 +184,10 @@ class App:
 
     def close(self) -> None:
         """Let go of connections and of the ledger."""
-        for hub in self._hubs.values():
+        for hub in (*self._hubs.values(), *self._retired):
             hub.close()
         self._hubs.clear()
+        self._retired.clear()
         if self._opened_ledger is not None:
             self._opened_ledger.close()
             self._opened_ledger = None
@@ -197,9 +208,9 @@ class App:
         """What a copy (or, by ``policy.is_mirror``, a mirror) would do; writes nothing."""
         job = self._job("plan", source, target, policy)
         with self._recorded(job):
-            report = plan_repo(job, self._tools(job))
+            report = plan_repo(job, self.tools(job))
             code = ExitCode.CONFLICT if report.preflight.is_refused else ExitCode.OK
-            self._ledger().end_run(job.run_id, code, json.dumps({"commits": report.commits}))
+            self.ledger().end_run(job.run_id, code, json.dumps({"commits": report.commits}))
             return report
 
     def save_plan(
@@ -211,6 +222,27 @@ class App:
         from hubferry.savedplan import save_plan
 
         save_plan(report, policy, source, target, path)
+
+    def batch(self, manifest: Manifest, options: BatchOptions | None = None) -> BatchReport:
+        """Bring over everything a manifest means; several repositories at a time.
+
+        Raises:
+            CopyError: nothing was started.
+        """
+        return self._batching(manifest, options).run()
+
+    def plan_batch(self, manifest: Manifest, options: BatchOptions | None = None) -> BatchPlan:
+        """What a batch would do; writes to no hub.
+
+        Raises:
+            CopyError: the manifest's sources cannot be told.
+        """
+        return self._batching(manifest, options).plan()
+
+    def _batching(self, manifest: Manifest, options: BatchOptions | None) -> Batching:
+        from hubferry.batching import Batching, BatchOptions
+
+        return Batching(self, manifest, options or BatchOptions(), new_run_id())
 
     def apply(
         self, path: Path, *, is_forced: bool = False, confirm: Confirm = lambda deletions: False
@@ -241,8 +273,8 @@ class App:
 
         job = self._job("verify", source, target, policy)
         with self._recorded(job) as keep:
-            tools = self._tools(job)
-            reader = self._hub(target.repo, Side.TARGET)
+            tools = self.tools(job)
+            reader = self.hub(target.repo, Side.TARGET)
             return keep(verify_repo(job, tools, reader, Level(level), is_exact=is_exact))
 
     def inspect(self, source: Address) -> InspectReport:
@@ -251,8 +283,8 @@ class App:
 
         job = self._job("inspect", source, source, Policy())
         # It remembers nothing, so it must not fail where no ledger can be kept.
-        tools = self._tools(job, Ledger(None))
-        self._observe(RunStarted(job.run_id, "inspect", source, None))
+        tools = self.tools(job, Ledger(None))
+        self.observe(RunStarted(job.run_id, "inspect", source, None))
         info, listing = resolve_and_list(tools.source, source, Side.SOURCE, tools)
         try:
             return inspect_repo(
@@ -260,7 +292,7 @@ class App:
                 info,
                 listing,
                 cancel=self.cancel,
-                patience_factory=lambda: self._patience(Side.SOURCE),
+                patience_factory=lambda: self.patience(Side.SOURCE),
             )
         except CopyError as error:
             raise error.at(
@@ -282,7 +314,7 @@ class App:
             raise UsageError(T("no hub is called {name}", name=scheme))
         hub = self._open(scheme, Side.LOCAL, Secret(token))
         try:
-            identity = call(self._patience(Side.LOCAL), hub.identity)
+            identity = call(self.patience(Side.LOCAL), hub.identity)
             HUBS[scheme].store_login(Secret(token), self._of(scheme).endpoint)
         finally:
             hub.close()
@@ -290,7 +322,7 @@ class App:
 
     def runs(self, limit: int = 50) -> list[dict[str, Any]]:
         """The ledger's latest runs, newest first, each with its ``state`` now."""
-        return [self._with_state(row) for row in self._ledger().runs(limit)]
+        return [self._with_state(row) for row in self.ledger().runs(limit)]
 
     def run(self, run_id: str) -> dict[str, Any] | None:
         """One run of the ledger with its facts and its ``state`` now, or None.
@@ -298,7 +330,7 @@ class App:
         Raises:
             UsageError: the id is blank, or several begin like this.
         """
-        row = self._ledger().run(run_id)
+        row = self.ledger().run(run_id)
         return row and self._with_state(row)
 
     def control_run(self, run_id: str, want: Want) -> dict[str, Any] | None:
@@ -308,7 +340,7 @@ class App:
             UsageError: the run has ended or is dead, the id is blank, or several begin like this.
             LocalError: it does not answer.
         """
-        row = self._ledger().run(run_id)
+        row = self.ledger().run(run_id)
         if row is None:
             return None
         if row["ended_at"]:
@@ -339,9 +371,9 @@ class App:
             pinned_source=pinned_source,
             pinned_target=pinned_target,
         )
-        _refuse_onto_itself(source, target)
+        refuse_onto_itself(source, target)
         with self._recorded(job) as keep:
-            tools = replace(self._tools(job), spool=self._spool())
+            tools = replace(self.tools(job), spool=self.spool())
             branch = target.revision or tools.target.traits.default_branch
             try:
                 with writer_lock(
@@ -352,53 +384,66 @@ class App:
                     self.cancel,
                     self._wait_observer(Side.TARGET),
                 ):
-                    return keep(copy_repo(job, tools, confirm))
+                    return keep(self._remembered(job, copy_repo(job, tools, confirm)))
             except CopyError as error:
-                return keep(_failed(job, error))
+                return keep(failed_report(job, error))
+
+    def _remembered(self, job: Job, report: RunReport) -> RunReport:
+        """Let a later batch know what a single copy has verified."""
+        if report.errors or not hasattr(self.ledger(), "remember"):
+            return report
+        from hubferry.batch.judging import wish_of
+        from hubferry.batch.turns import verified_record
+
+        wish = wish_of(job.policy)
+        ends = str(job.source), str(job.target)
+        try:
+            self.ledger().remember(verified_record(*ends, wish, report, time.time()))
+        except LedgerError as error:
+            report.errors.append(ErrorRecord.of(error))
+        return report
 
     def _job(self, command: str, source: Address, target: Address, policy: Policy) -> Job:
         return Job(new_run_id(), command, source, target, policy)
 
     def _announce(self, job: Job) -> None:
-        self._observe(RunStarted(job.run_id, job.command, job.source, job.target))
+        self.observe(RunStarted(job.run_id, job.command, job.source, job.target))
 
     @contextmanager
     def _recorded(self, job: Job) -> Iterator[Callable[[RunReport], RunReport]]:
         """Note the run where others see it, its end too, whatever the end is."""
         self._announce(job)
         # In this order: a run that the ledger knows and that is not in control looks dead.
-        with self._controlled(job), self._in_ledger(job) as keep:
+        with self.controlled(job.run_id), self._in_ledger(job) as keep:
             yield keep
 
     @contextmanager
-    def _controlled(self, job: Job) -> Iterator[None]:
+    def controlled(self, run_id: str) -> Iterator[None]:
         """Let another terminal pause, resume and stop the run, where the disk allows that."""
 
         def tell(want: Want) -> None:
             if want is Want.CANCEL:
-                self._observe(Note("warning", T("stopping, as 'hubferry runs cancel' asked for")))
+                self.observe(Note("warning", T("stopping, as 'hubferry runs cancel' asked for")))
             else:
-                self._observe(Paused(job.run_id, is_over=want is Want.RESUME))
+                self.observe(Paused(run_id, is_over=want is Want.RESUME))
 
         with ExitStack() as stack:
-            control = controlled(
-                self.settings.runs_folder, job.run_id, self._gate, self.cancel, tell
-            )
+            control = controlled(self.settings.runs_folder, run_id, self._gate, self.cancel, tell)
             try:
                 stack.enter_context(control)
             except LocalError as error:
                 text = T("other terminals cannot pause or stop this run: {cause}", cause=error)
-                self._observe(Note("warning", text))
+                self.observe(Note("warning", text))
             yield
 
     @contextmanager
     def _in_ledger(self, job: Job) -> Iterator[Callable[[RunReport], RunReport]]:
-        ledger = self._ledger()
+        ledger = self.ledger()
         ledger.start_run(job.run_id, job.command, str(job.source), str(job.target))
 
         def keep(report: RunReport) -> RunReport:
             try:
-                ledger.end_run(job.run_id, report.exit_code, redact(_summary(report)))
+                ledger.end_run(job.run_id, report.exit_code, redact(summary_of(report)))
             except LedgerError as error:
                 # What was done was done: the report tells it, and this too.
                 report.errors.append(ErrorRecord.of(error))
@@ -412,63 +457,97 @@ class App:
                 ledger.end_run(job.run_id, code, json.dumps({"stopped": type(error).__name__}))
             raise
 
-    def _tools(self, job: Job, ledger: Ledger | None = None) -> Tools:
+    def tools(self, job: Job, ledger: Ledger | None = None) -> Tools:
         return Tools(
-            source=self._hub(job.source.repo, Side.SOURCE),
-            target=self._hub(job.target.repo, Side.TARGET),
+            source=self.hub(job.source.repo, Side.SOURCE),
+            target=self.hub(job.target.repo, Side.TARGET),
             engine=make_engine(self.settings.workers),
             mover=make_engine(self.settings.workers + BESIDES),
             lanes=self._lanes,
             uploads=Climber(min(FIRST_WORKERS, self.settings.workers), self.settings.workers),
-            ledger=ledger or self._ledger(),
+            ledger=ledger or self.ledger(),
             cancel=self.cancel,
-            patience=self._patience,
-            observe=self._observe,
+            patience=self.patience,
+            observe=self.observe,
             read_throttle=self._read_throttle,
             sent_throttle=self._sent_throttle,
         )
 
-    def _patience(self, side: Side, attempts: int = ATTEMPTS) -> Patience:
+    def patience(self, side: Side, attempts: int = ATTEMPTS) -> Patience:
         return Patience(
             self.cancel, self._waits, attempts=attempts, on_wait=self._wait_observer(side)
         )
 
     def _wait_observer(self, side: Side) -> Callable[[Text, float], None]:
-        return lambda reason, until: self._observe(Waiting(side, reason, until))
+        return lambda reason, until: self.observe(Waiting(side, reason, until))
 
-    def _ledger(self) -> Ledger:
-        if self._opened_ledger is None:
-            self._opened_ledger = Ledger(self.settings.ledger_file)
-        return self._opened_ledger
+    def ledger(self) -> Ledger:
+        """The ledger, opened when first asked for."""
+        with self._lock:
+            if self._opened_ledger is None:
+                self._opened_ledger = Ledger(self.settings.ledger_file)
+            return self._opened_ledger
 
-    def _spool(self) -> Spool | None:
+    def spool(self) -> Spool | None:
         """The spool, swept once; None if no payload may touch the disk."""
         settings = self.settings
         if settings.spool_mode is SpoolMode.OFF:
             return None
-        if self._opened_spool is None:
-            self._opened_spool = Spool(
-                SpoolPolicy(settings.spool_mode, settings.spool_folder, settings.spool_limit_bytes)
-            )
-            self._opened_spool.sweep()
-        return self._opened_spool
+        with self._lock:
+            if self._opened_spool is None:
+                mode, folder = settings.spool_mode, settings.spool_folder
+                self._opened_spool = Spool(SpoolPolicy(mode, folder, settings.spool_limit_bytes))
+                self._opened_spool.sweep()
+            return self._opened_spool
 
     def _of(self, scheme: str) -> HubSettings:
         return self.settings.hubs.get(scheme, HubSettings())
 
-    def _hub(self, repo: RepoId, side: Side) -> FullHub:
+    def hub(self, repo: RepoId, side: Side) -> FullHub:
+        """The hub of a repository in a role; one object for all of its repositories."""
         key = (repo.hub, side)
-        if key not in self._hubs:
-            token = self._of(repo.hub).token
-            self._hubs[key] = self._open(repo.hub, side, Secret(token) if token else None)
-        return self._hubs[key]
+        with self._lock:
+            if key not in self._hubs:
+                token = self._of(repo.hub).token
+                self._hubs[key] = self._open(repo.hub, side, Secret(token) if token else None)
+            return self._hubs[key]
+
+    def reopen(self, scheme: str, side: Side) -> None:
+        """Find the hub's token anew; whoever reads over the old connections is not cut off."""
+        with self._lock:
+            old = self._hubs.pop((scheme, side), None)
+            if old is not None:
+                self._retired.append(old)
+
+    def check_token(self, scheme: str, side: Side) -> None:
+        """Ask a hub once in this process whose the token is; anonymous costs no request.
+
+        Raises:
+            InvalidTokenError: the hub does not know it.
+            UnavailableError: the hub does not answer.
+        """
+        if (scheme, side) in self._known_tokens or not HUBS[scheme].is_remote:
+            return
+        try:
+            call(self.patience(side), self.hub(RepoId(scheme, ""), side).identity)
+        except CopyError as error:
+            raise error.at(side=side, step="resolve") from error.__cause__
+        self._known_tokens.add((scheme, side))
+
+    def endpoints(self) -> dict[str, str | None]:
+        """Custom endpoints by scheme, so that links to them are known."""
+        return {scheme: self._of(scheme).endpoint for scheme in HUBS}
+
+    def prune(self) -> None:
+        """Let go of history that is older than it has to be, a little at a time."""
+        self.ledger().prune(self.settings.keep_days)
 
     def _open(self, scheme: str, side: Side, token: Secret | None) -> FullHub:
         settings = self._of(scheme)
         return HUBS[scheme].open(
             Connection(
                 self.cancel,
-                lambda: self._patience(side),
+                lambda: self.patience(side),
                 settings.endpoint,
                 token,
                 is_anonymous=token is None and settings.token == "",
@@ -481,9 +560,9 @@ class App:
         title = HUBS[scheme].title
         place = Identity(None, endpoint=self._of(scheme).endpoint or "")
         try:
-            hub = self._hub(RepoId(scheme, ""), Side.LOCAL)
+            hub = self.hub(RepoId(scheme, ""), Side.LOCAL)
             place = hub.token_place()
-            identity = call(self._patience(Side.LOCAL, QUESTION_ATTEMPTS), hub.identity)
+            identity = call(self.patience(Side.LOCAL, QUESTION_ATTEMPTS), hub.identity)
             may_write = Access.UNKNOWN
             if namespace and identity.user:
                 names = {identity.user, *identity.organizations}
@@ -496,14 +575,14 @@ class App:
         return HubStatus(scheme, title, identity.endpoint, identity, None, namespace, may_write)
 
 
-def _failed(job: Job, error: CopyError) -> RunReport:
+def failed_report(job: Job, error: CopyError) -> RunReport:
     report = RunReport(job.run_id, job.command, RepoRef.of(job.source), RepoRef.of(job.target))
     report.was_cancelled = error.code == "cancelled"
     report.errors.append(ErrorRecord.of(error))
     return report
 
 
-def _refuse_onto_itself(source: Address, target: Address) -> None:
+def refuse_onto_itself(source: Address, target: Address) -> None:
     if source.repo == target.repo:
         raise ConflictError(
             T("source and target are the same repository"),
@@ -514,7 +593,7 @@ def _refuse_onto_itself(source: Address, target: Address) -> None:
         )
 
 
-def _summary(report: RunReport) -> str:
+def summary_of(report: RunReport) -> str:
     """The few figures of a run that the ledger's history shows, as JSON."""
     return json.dumps(
         {

@@ -12,6 +12,7 @@ import fnmatch
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from hubferry.batch.catalogue import LIST_FROM, Catalogue
 from hubferry.batch.judging import GONE, wish_of
@@ -52,6 +53,14 @@ class _Found:
 
     address: Address
     summary: RepoSummary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Revision:
+    """``source`` None: the default branch, whatever it is called at the target."""
+
+    source: str | None
+    tags: tuple[str, ...] = ()
 
 
 class Expander:
@@ -174,35 +183,57 @@ class Expander:
             repo = str(summary.repo)
             self._out.notices.append(Notice("disabled", repo, T("the hub has disabled it")))
             if not isinstance(entry.source, Address):
-                target = entry.target
                 reason = T("the hub has disabled it")
-                self._out.left_out.append(LeftOut(repo, target, "disabled", reason))
+                self._out.left_out.append(LeftOut(repo, entry.target, "disabled", reason))
                 return
-        for revision, target_revision in self._revisions(entry, address):
-            source = replace(address, revision=revision) if revision else address
-            target = self._fill(entry.target, source, revision)
-            if target_revision and target.revision is None:
-                target = replace(target, revision=target_revision)
-            yield Item(len(self._out.items) + 1, entry, source, target, summary)
+        for wanted in self._revisions(entry, address):
+            source = replace(address, revision=wanted.source) if wanted.source else address
+            target = self._fill(entry.target, source, wanted.source)
+            if wanted.source and target.revision is None:
+                target = replace(target, revision=wanted.source)
+            number = len(self._out.items) + 1
+            yield Item(number, entry, source, target, summary, tags=wanted.tags)
 
-    def _revisions(self, entry: Entry, address: Address) -> Sequence[tuple[str | None, str | None]]:
-        """Pairs of a source revision and the target branch it goes to."""
+    def _revisions(self, entry: Entry, address: Address) -> Sequence[_Revision]:
+        """The branches to copy, and the tags that name the state of one of them."""
         if not entry.revisions or address.revision is not None:
-            return [(None, None)]
-        hub = self._sources.hub_of(address.repo.hub)
-        refs = call(self._sources.patience(Side.SOURCE), lambda: hub.list_refs(address.repo))
-        default = hub.traits.default_branch
+            return [_Revision(None)]
+        hub, repo = self._sources.hub_of(address.repo.hub), address.repo
+        refs = call(self._sources.patience(Side.SOURCE), lambda: hub.list_refs(repo))
         names = [*refs.branches, *refs.tags]
-        chosen = [n for n in names if any(fnmatch.fnmatchcase(n, g) for g in entry.revisions)]
-        missing = [g for g in entry.revisions if not any(fnmatch.fnmatchcase(n, g) for n in names)]
-        for glob in missing:
-            raise NotFoundError(
-                T("{repo} has no branch or tag {glob}", repo=address.repo, glob=glob),
-                what="revision",
-            )
-        # The default branch first, whatever it is called at the target.
-        chosen.sort(key=lambda name: (name != default, name))
-        return [(None, None) if name == default else (name, name) for name in chosen]
+        for glob in entry.revisions:
+            if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+                raise NotFoundError(
+                    T("{repo} has no branch or tag {glob}", repo=repo, glob=glob), what="revision"
+                )
+        branches, tags = (
+            [n for n in some if any(fnmatch.fnmatchcase(n, g) for g in entry.revisions)]
+            for some in (refs.branches, refs.tags)
+        )
+        default = hub.traits.default_branch
+        kept = self._tags(entry, address, tags, default) if tags else ()
+        others = [_Revision(name) for name in branches if name != default]
+        has_default = default in branches or bool(kept)
+        return [_Revision(None, kept), *others] if has_default else others
+
+    def _tags(
+        self, entry: Entry, address: Address, tags: Sequence[str], default: str
+    ) -> tuple[str, ...]:
+        """The tags that name the default branch's present state; a target can make no others."""
+        hub, repo = self._sources.hub_of(address.repo.hub), address.repo
+        head, *commits = (
+            call(self._sources.patience(Side.SOURCE), partial(hub.resolve, repo, name)).commit
+            for name in (default, *tags)
+        )
+        kept: list[str] = []
+        for name, commit in zip(tags, commits, strict=True):
+            if head is not None and commit == head:
+                kept.append(name)
+                continue
+            reason = T("the tag names an older state: a target can only be given its present one")
+            source = str(replace(address, revision=name))
+            self._out.left_out.append(LeftOut(source, entry.target, "revisions", reason))
+        return tuple(kept)
 
     def _refuse_shared_targets(self) -> None:
         taken: dict[str, Item] = {}

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from hubferry.batch.causes import Causes, Held
+from hubferry.batch.causes import Cause, Causes, Held
 from hubferry.batch.judging import rank_of
 from hubferry.batch.turns import Turn, TurnResult, Turns
 from hubferry.batch.values import BatchReport, Item, ItemOutcome, ItemState
@@ -62,8 +62,12 @@ class Batch:
     engine: Engine
     cancel: CancelToken
     observe: Observer
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     may_start: Callable[[], bool] = lambda: True
+    before_first: Callable[[], None] = lambda: None
+    """Called before anything is started, unless there is nothing to do; may raise."""
+    on_probe: Callable[[Cause], None] = lambda cause: None
+    """Called before an item is let through to see whether a cause is over."""
     clock: Callable[[], float] = time.monotonic
     _causes: Causes = field(init=False)
     _todo: list[_State] = field(default_factory=list)
@@ -77,6 +81,8 @@ class Batch:
     def run(self) -> BatchReport:
         """Carry everything out; failures are in the report."""
         self._take_in()
+        if self._todo:
+            self.before_first()
         by_number = {state.turn.item.number: state for state in self._todo}
         try:
             outcomes: Iterator[Outcome[Turn, TurnResult]] = self.engine.run(
@@ -137,6 +143,8 @@ class Batch:
 
     def _start(self, state: _State) -> None:
         item = state.turn.item
+        for held in self._holding(state):
+            self.on_probe(held.cause)
         self.observe(RepoStarted(item.number, item.source, item.target, state.turn.attempt))
 
     def _wait(self) -> None:
@@ -170,8 +178,8 @@ class Batch:
             return
         if result.state is not ItemState.FAILED:
             self._progress_at = self.clock()
-            for held in self._causes.worked(number, item.source, item.target):
-                self._tell(held, is_over=True)
+            for over in self._causes.worked(number, item.source, item.target):
+                self._tell(over, is_over=True)
             self._keep(state.outcome, result)
             self._finished(state)
             return

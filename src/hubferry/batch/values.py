@@ -47,6 +47,8 @@ class Item:
     source_summary: RepoSummary | None = None
     target_summary: RepoSummary | None = None
     is_target_known: bool = False
+    tags: tuple[str, ...] = ()
+    """Tags to give the target once it is equal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class GuideApp(App):
         Raises:
             CopyError: the hub is down, limits us or forbids reading.
         """
-        tools = self._tools(self._job("verify-only", source, source, Policy()))
+        tools = self.tools(self._job("verify-only", source, source, Policy()))
         # Silent: the inspection has just announced the same listing.
         listing = list_pinned(tools.source, info, Side.SOURCE, replace(tools, observe=silent))
         return check_readable(info, listing, tools, is_deep=is_deep)

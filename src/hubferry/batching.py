@@ -1,0 +1,343 @@
+"""Where a batch is put together: catalogues, turns, the engine, the ledger.
+
+What :class:`hubferry.app.App` is to one copy this is to many; it borrows the app's hubs,
+budgets and ledger, so that all repositories of a process share them.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from hubferry.app import failed_report, refuse_onto_itself
+from hubferry.app import summary_of as summary_of_copy
+from hubferry.batch.catalogue import Catalogue
+from hubferry.batch.causes import Cause
+from hubferry.batch.expanding import Expanded, Expander
+from hubferry.batch.planning import Planner
+from hubferry.batch.running import Batch, Limits
+from hubferry.batch.turns import Turn, Turns
+from hubferry.batch.values import BatchPlan, BatchReport, Item, ItemState
+from hubferry.control import call
+from hubferry.engines import make_engine
+from hubferry.errors import CopyError, ExitCode, LedgerError, Side
+from hubferry.events import BatchStarted, Event, InRepo, Note, RepoEvent
+from hubferry.hubs.base import Hub
+from hubferry.locks import writer_lock
+from hubferry.manifest.templates import target_of
+from hubferry.manifest.values import Manifest
+from hubferry.model import Address, RepoId
+from hubferry.net.redact import redact
+from hubferry.outcome import ErrorRecord, PlanReport, RunReport
+from hubferry.survey import Tools, resolve_and_list
+from hubferry.text import T
+from hubferry.transfer import ASSUMED_BYTES_PER_SECOND, Job, copy_repo, plan_repo
+
+if TYPE_CHECKING:
+    from hubferry.app import App
+
+REPOS_AT_ONCE = 4
+"""Repositories side by side: enough that one waits for a commit while others send."""
+VERIFY_DAYS = 7.0
+HELD_CONTENT_BYTES = 64 * 1024 * 1024
+"""Small files read ahead of their commits, all repositories at work together."""
+LEAST_HELD_BYTES = 16 * 1024 * 1024
+_DAY_SECONDS = 86_400.0
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What the caller of a batch can set; None: as the manifest says, else the default."""
+
+    repos_at_once: int | None = None
+    verify_days: float | None = None
+    limits: Limits = field(default_factory=Limits)
+    only: Collection[str] | None = None
+    """Sources (``str(RepoId)``) that count; the others are not even listed."""
+    only_pairs: Collection[Pair] | None = None
+    """Pairs of source and target that count, of all that the manifest means."""
+    may_start: Callable[[], bool] = lambda: True
+    command: str = "batch"
+
+
+@dataclass
+class Batching:
+    """One batch of an app; one use."""
+
+    app: App
+    manifest: Manifest
+    options: BatchOptions
+    run_id: str
+    _tries: Counter[int] = field(default_factory=Counter)
+    _tries_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    # --- the two commands -----------------------------------------------------------
+
+    def run(self) -> BatchReport:
+        """Carry the manifest out.
+
+        Raises:
+            CopyError: nothing was started.
+        """
+        started = time.monotonic()
+        report = BatchReport(self.run_id, self.options.command, self.manifest.file)
+        with self.app.controlled(self.run_id), self._in_ledger(report):
+            expanded = self._expand(report.notices)
+            report.left_out.extend(expanded.left_out)
+            report.errors.extend(ErrorRecord.of(error) for error in expanded.errors)
+            batch = Batch(
+                expanded.items,
+                report,
+                self._turns(self._copy),
+                make_engine(self.repos_at_once),
+                self.app.cancel,
+                self.app.observe,
+                self.options.limits,
+                self.options.may_start,
+                before_first=lambda: self._check_tokens(expanded.items),
+                on_probe=self._on_probe,
+            )
+            batch.run()
+            report.seconds = round(time.monotonic() - started, 3)
+        return report
+
+    def plan(self) -> BatchPlan:
+        """What :meth:`run` would do; writes to no hub.
+
+        Raises:
+            CopyError: the manifest's sources cannot be told.
+        """
+        app = self.app
+        plan = BatchPlan(self.run_id, self.manifest.file)
+        expanded = self._expand(plan.notices)
+        if expanded.items:
+            first = expanded.items[0]
+            hubs = first.source.repo.hub, first.target.repo.hub
+            measured = app.ledger().usual_speed(*hubs)
+            plan.speed_bytes_per_second = measured or ASSUMED_BYTES_PER_SECOND
+            plan.is_speed_measured = measured is not None
+        turns = self._turns(self._no_copy)
+        return Planner(turns, self._plan_item, make_engine(self.repos_at_once)).run(
+            expanded, plan, app.cancel
+        )
+
+    @property
+    def repos_at_once(self) -> int:
+        """Repositories side by side."""
+        return self.options.repos_at_once or self.manifest.repos_at_once or REPOS_AT_ONCE
+
+    @property
+    def _verify_seconds(self) -> float:
+        for days in (self.options.verify_days, self.manifest.verify_days):
+            if days is not None:
+                return days * _DAY_SECONDS
+        return VERIFY_DAYS * _DAY_SECONDS
+
+    # --- what it means --------------------------------------------------------------
+
+    def _expand(self, notices: list[Any]) -> Expanded:
+        app = self.app
+        self._sources, self._targets = (
+            Catalogue(self._hub_of(side), side, app.patience) for side in (Side.SOURCE, Side.TARGET)
+        )
+        expander = Expander(self._sources, self._targets, app.ledger(), self._fill, time.time())
+        expanded = expander.expand(self.manifest, self.options.only)
+        if (pairs := self.options.only_pairs) is not None:
+            wanted = set(pairs)
+            expanded.items = [
+                item for item in expanded.items if (str(item.source), str(item.target)) in wanted
+            ]
+        notices.extend(expanded.notices)
+        todo = len(expanded.items)
+        listed = todo + len(expanded.left_out)
+        app.observe(BatchStarted(self.run_id, self.manifest.file, listed, todo))
+        return expanded
+
+    def _hub_of(self, side: Side) -> Callable[[str], Hub]:
+        return lambda scheme: self.app.hub(RepoId(scheme, ""), side)
+
+    def _fill(self, template: str, source: Address, revision: str | None) -> Address:
+        return target_of(template, source, revision, self.app.endpoints())
+
+    def _turns(self, copy: Callable[[Turn], RunReport]) -> Turns:
+        return Turns(
+            self._sources,
+            self._targets,
+            self.app.ledger(),
+            copy,
+            self._size_of,
+            self._verify_seconds,
+            time.time,
+        )
+
+    # --- one item -------------------------------------------------------------------
+
+    def _copy(self, turn: Turn) -> RunReport:
+        item, app = turn.item, self.app
+        attempt_id = f"{self.run_id}/{item.number}.{self._next_try(item.number)}"
+        command = "mirror" if turn.policy.is_mirror else "copy"
+        job = Job(attempt_id, command, item.source, item.target, turn.policy)
+        ledger = app.ledger()
+        ledger.start_attempt(
+            attempt_id, self.run_id, item.number, str(item.source), str(item.target)
+        )
+        report = self._copied(job, item)
+        state = ItemState.FAILED if report.errors else ItemState.COPIED
+        if not report.errors and not report.commits:
+            state = ItemState.EQUAL
+        ledger.end_attempt(
+            attempt_id, state.value, report.exit_code, redact(summary_of_copy(report))
+        )
+        return report
+
+    def _copied(self, job: Job, item: Item) -> RunReport:
+        app = self.app
+        try:
+            refuse_onto_itself(item.source, item.target)
+            tools = replace(self._tools(job, item), spool=app.spool())
+            branch = item.target.revision or tools.target.traits.default_branch
+            folder = app.settings.state_folder / "locks"
+            # Not waited for: something else can be done until the other process is through.
+            with writer_lock(folder, item.target, branch, 0.0, app.cancel, lambda *told: None):
+                report = copy_repo(job, tools, lambda deletions: True)
+                if report.verified:
+                    self._tag(item, tools)
+                return report
+        except CopyError as error:
+            return failed_report(job, error)
+
+    def _tag(self, item: Item, tools: Tools) -> None:
+        if not item.tags:
+            return
+        if not tools.target.traits.can_tag:
+            tools.observe(Note("warning", T("this target has no tags: none was made")))
+            return
+        patience = tools.patience(Side.TARGET)
+        info = call(patience, lambda: tools.target.resolve(item.target.repo, item.target.revision))
+        for name in item.tags:
+            call(patience, partial(tools.target.tag, info, name), is_repeatable=True)
+
+    def _next_try(self, number: int) -> int:
+        with self._tries_lock:
+            self._tries[number] += 1
+            return self._tries[number]
+
+    def _tools(self, job: Job, item: Item) -> Tools:
+        app = self.app
+
+        def observe(event: Event) -> None:
+            app.observe(InRepo(item.number, cast(RepoEvent, event)))
+
+        held = max(LEAST_HELD_BYTES, HELD_CONTENT_BYTES // self.repos_at_once)
+        return replace(app.tools(job), observe=observe, held_content_bytes=held)
+
+    def _plan_item(self, turn: Turn) -> PlanReport:
+        item = turn.item
+        job = Job(self.run_id, "plan", item.source, item.target, turn.policy)
+        return plan_repo(job, self._tools(job, item))
+
+    def _size_of(self, turn: Turn) -> int:
+        item = turn.item
+        job = Job(self.run_id, "plan", item.source, item.target, turn.policy)
+        tools = self._tools(job, item)
+        _, listing = resolve_and_list(tools.source, item.source, Side.SOURCE, tools)
+        return sum(e.size_bytes for e in listing.entries if turn.policy.selects(e.path))
+
+    def _no_copy(self, turn: Turn) -> RunReport:
+        raise AssertionError("a dry run copies nothing")
+
+    # --- tokens ---------------------------------------------------------------------
+
+    def _check_tokens(self, items: Collection[Item]) -> None:
+        """Ask each hub once whose its token is: a wrong one must not fail every repository.
+
+        Raises:
+            InvalidTokenError, UnavailableError: nothing was started.
+        """
+        ends = {(item.source.repo.hub, Side.SOURCE) for item in items}
+        ends |= {(item.target.repo.hub, Side.TARGET) for item in items}
+        for scheme, side in sorted(ends):
+            self.app.check_token(scheme, side)
+
+    def _on_probe(self, cause: Cause) -> None:
+        """Someone may have logged in again since."""
+        if cause.kind == "token":
+            self.app.reopen(cause.hub, Side(cause.side))
+
+    # --- the ledger -----------------------------------------------------------------
+
+    @contextmanager
+    def _in_ledger(self, report: BatchReport) -> Iterator[None]:
+        ledger = self.app.ledger()
+        ledger.start_run(self.run_id, self.options.command, self.manifest.file, "")
+        try:
+            yield
+        except BaseException as error:
+            code = error.exit_code if isinstance(error, CopyError) else ExitCode.UNEXPECTED
+            with suppress(LedgerError):  # must not hide what ended the run
+                ledger.end_run(self.run_id, code, json.dumps({"stopped": type(error).__name__}))
+            raise
+        try:
+            ledger.end_run(self.run_id, report.exit_code, redact(summary_of(report)))
+            self.app.prune()
+        except LedgerError as error:
+            report.errors.append(ErrorRecord.of(error))
+
+
+def summary_of(report: BatchReport) -> str:
+    """What the ledger's history keeps of a batch, as JSON."""
+    items = report.items
+    return json.dumps(
+        {
+            "manifest": report.manifest,
+            "counts": dict(Counter(item.state.value for item in items)),
+            "bytes": {
+                "sent": sum(item.sent_bytes for item in items),
+                "read": sum(item.read_bytes for item in items),
+            },
+            "commits": sum(item.commits for item in items),
+            "seconds": report.seconds,
+            "left_out": len(report.left_out),
+            "notices": [
+                {"kind": n.kind, "repo": n.repo, "text": str(n.text)} for n in report.notices
+            ],
+            "errors": [error_row(error) for error in report.errors],
+            # What never came to a try has no row of its own.
+            "items": [
+                {
+                    "number": item.number,
+                    "source": item.source,
+                    "target": item.target,
+                    "state": item.state.value,
+                    "error": error_row(item.error) if item.error else None,
+                }
+                for item in items
+                if item.state in (ItemState.FAILED, ItemState.GONE, ItemState.STOPPED)
+            ],
+        }
+    )
+
+
+def error_row(error: ErrorRecord) -> dict[str, Any]:
+    """An error as the ledger keeps it: English, no secret."""
+    return {
+        "error": error.error,
+        "headline": error.headline,
+        "side": error.side,
+        "step": error.step,
+        "repo": error.repo,
+        "path": error.path,
+        "message": str(error.message),
+        "hint": str(error.hint) if error.hint else None,
+        "request_id": error.request_id,
+        "exit_code": error.exit_code,
+    }
