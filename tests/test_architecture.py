@@ -120,8 +120,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         "hubs.base",
     },
     "addresses": {*NOUNS, "hubs"},
+    "quantities": set(),
+    "manifest.values": {*NOUNS, "plan"},
+    "manifest": {
+        *NOUNS,
+        *("addresses", "hubs", "manifest.values", "net", "plan", "quantities", "throttle"),
+    },
     "i18n": {*NOUNS},
     "report": {*NOUNS, "compare", "events", "plan", "outcome", "i18n", "inspection"},
+    "batch.values": {*NOUNS, "manifest.values", "outcome"},
+    "hooks": {
+        *NOUNS,
+        *("batch.values", "control", "events", "i18n", "manifest", "manifest.values"),
+        *("net", "outcome", "report"),
+    },
     "lab": {""},
 }
 """Rooms not named here (app, cli, config, guide, demo) may import what they like, but see below."""

@@ -18,6 +18,7 @@ SHAPES: Mapping[str, type] = {
     "inspect": shapes.InspectShape,
     "auth": shapes.AuthShape,
     "runs": shapes.RunsShape,
+    "hook": shapes.HookShape,
     "lab": shapes.LabShape,
 }
 """By file name. A command that fails before it has an answer prints a ``report``."""

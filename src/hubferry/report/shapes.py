@@ -274,3 +274,50 @@ class InspectShape:
     requests: int
     errors: list[Failure]
     exit_code: int
+
+
+@dataclass(frozen=True)
+class HookFailure:
+    """A repository that is not done. ``state``: ``failed``, ``gone``, ``stopped``."""
+
+    source: str
+    target: str
+    state: str
+    error: Failure | None
+
+
+@dataclass(frozen=True)
+class StallItem:
+    """Why nothing moves. ``repos`` wait for it; ``seconds`` is how long nothing has moved."""
+
+    cause: str
+    message: str
+    repos: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class HookShape:
+    """What a ``webhook`` hook is sent, and a ``command`` hook reads from standard input.
+
+    ``repos`` counts repositories by state; ``failures`` are the first 100 that are not done,
+    ``failures_left_out`` how many more there are. ``exit_code`` is null in a ``stall``.
+    """
+
+    version: Literal[1]
+    event: Literal["end", "failure", "stall"]
+    at: str
+    run_id: str
+    command: str
+    source: str
+    target: str | None
+    title: str
+    exit_code: int | None
+    repos: dict[str, int]
+    sent_bytes: int
+    read_bytes: int
+    seconds: float
+    failures: list[HookFailure]
+    failures_left_out: int
+    errors: list[Failure]
+    stall: StallItem | None
