@@ -24,18 +24,19 @@ from hubferry.net.answers import parse_json
 from hubferry.net.bodies import SMALL_BODY_BYTES, CountedBody, discard, let_go, read_body
 from hubferry.net.config import HttpConfig, Origin, origin_of, proxy_for, show_origin
 from hubferry.net.connections import OpenSockets, make_pools
-from hubferry.net.pacing import Heard, Pacer
+from hubferry.net.pacing import Heard, Pacer, Refused, is_used_up
 from hubferry.net.signed import SignedAddresses
 from hubferry.net.status import (
     Refusal,
     RefusalMap,
     error_for_status,
     error_for_transport,
+    retry_after_seconds,
 )
 from hubferry.net.stream import Hop, HttpStream, check_answer
 from hubferry.text import T
 
-__all__ = ["Credentials", "Hop", "HttpAnswer", "HttpClient", "HttpConfig", "HttpStream"]
+__all__ = ["Brake", "Credentials", "Hop", "HttpAnswer", "HttpClient", "HttpConfig", "HttpStream"]
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -47,6 +48,10 @@ _RANGE_SECONDS = 10.0
 _STALE = frozenset({400, 401, 403, 404, 410})
 # A page of 1,000 tree entries is about 0.5 MB; nothing we ask for comes near this.
 _JSON_BODY_BYTES = 64 * 1024 * 1024
+
+
+Brake = Callable[[str, str], AbstractContextManager[Refused]]
+"""A turn for one request, by its method and URL: see ``net.pacing.Brakes``."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class HttpClient:
         map_refusal: the hub's reading of statuses of 400 and more; None from it
             means the general reading of :func:`error_for_status`.
         pacer: keeps requests below the limits that the hub tells; None: it tells none.
+        brake: has requests wait for limits that only a refusal tells; told of each, unless
+            the pacer knows better.
     """
 
     def __init__(
@@ -100,11 +107,13 @@ class HttpClient:
         credentials: Credentials | None = None,
         map_refusal: RefusalMap | None = None,
         pacer: Pacer | None = None,
+        brake: Brake | None = None,
     ) -> None:
         self._config = config
         self._credentials = credentials
         self._map_refusal = map_refusal
         self._pacer = pacer
+        self._brake = brake or _no_brake
         self._sockets = OpenSockets()
         self._pools: dict[tuple[str | None, bool], PoolManager] = {}
         self._lock = threading.Lock()
@@ -405,7 +414,7 @@ class HttpClient:
         sent = {"user-agent": self._config.user_agent, **_lower(own), **_lower(headers)}
         silence = timeout_seconds or self._silence
         limits = Timeout(connect=self._config.connect_timeout_seconds, read=silence)
-        with self._turn(url) as heard:
+        with self._brake(method, url) as refused, self._turn(url) as heard:
             pools = self._pool(origin)  # after the wait: the client may be closed meanwhile
             try:
                 response = pools.urlopen(
@@ -423,6 +432,8 @@ class HttpClient:
                 raise error_for_transport(error, origin, is_repeatable=is_repeatable) from None
             told = _lower(response.headers)
             heard(told)
+            if response.status == 429 and not is_used_up(told):
+                refused(retry_after_seconds(told))
         return response, Hop(origin, response.status, told)
 
     def _turn(self, url: str) -> AbstractContextManager[Heard]:
@@ -494,6 +505,14 @@ def _moved_here(url: str, hop: Hop) -> str | None:
         return None
     moved = urljoin(url, target)
     return moved if _origin(moved) == hop.origin else None
+
+
+def _no_brake(method: str, url: str) -> AbstractContextManager[Refused]:
+    return nullcontext(_untold)
+
+
+def _untold(seconds: float | None) -> None:
+    """Nobody brakes this client, so nobody is told of a refusal."""
 
 
 def _unheard(headers: Mapping[str, str]) -> None:

@@ -3,7 +3,8 @@
 A hub may tell on every answer how many requests are left in the present window
 (``RateLimit: "api";r=12;t=90``). A :class:`Pacer` learns from that and lets
 requests wait for the next window when nothing would be left for them. A
-:class:`Spacing` is for limits that are told by a refusal only.
+:class:`Spacing` is for limits that are told by a refusal only. What such a
+refusal tells is shared with everybody who uses the account: :class:`Brakes`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 from hubferry.control import Patience
 from hubferry.errors import RateLimitedError
+from hubferry.net.secret import Secret
 from hubferry.text import T, Text
 
 KindOf = Callable[[str], str | None]
 """What sort of request a URL is for its hub; None: the hub does not count it (a CDN's)."""
 Heard = Callable[[Mapping[str, str]], None]
 """To be called with the headers of the answer."""
+Refused = Callable[[float | None], None]
+"""To be called when a request was refused as too frequent: seconds to wait, if told."""
 
 # Source: huggingface/hub-docs, rate-limits.md, and huggingface_hub ``parse_ratelimit_headers``.
 _LEFT = re.compile(r'"(\w+)"\s*;\s*r\s*=\s*(\d+)\s*;\s*t\s*=\s*(\d+)')
@@ -32,6 +37,50 @@ _POLL_SECONDS = 0.2
 """How often a request that waits for the answer of another looks whether the run was stopped."""
 _LOW_SHARE = 20
 """Below quota / 20 a window that others use too is shared out over its time."""
+
+
+class Turns(Protocol):
+    """Turns of requests that keep a distance, whoever sends them."""
+
+    def book(self, gap_seconds: float) -> tuple[float, float]:
+        """Take the next turn; the distance to keep, and the seconds until that turn."""
+
+
+class Brakes(Protocol):
+    """What all who use an account of a hub share of its refusals. Thread-safe."""
+
+    def bind(self, endpoint: str, token: Secret | None) -> None:
+        """Say whose account it is; before anything else."""
+
+    def turn(self, kind: str, patience: Callable[[], Patience]) -> AbstractContextManager[Refused]:
+        """Wait until a request of this kind may be sent; it is sent in the block.
+
+        Raises:
+            RateLimitedError: the wait would be longer than the run may wait; final.
+            CancelledError: someone asked to stop.
+        """
+
+    def gap(self, kind: str) -> Turns:
+        """The turns of requests that keep a distance."""
+
+
+def braked(
+    brakes: Brakes | None, kind: str | None, patience: Callable[[], Patience]
+) -> AbstractContextManager[Refused]:
+    """A turn; at once where nothing is shared or the hub does not count the request."""
+    if brakes is None or kind is None:
+        return nullcontext(_unheeded)
+    return brakes.turn(kind, patience)
+
+
+def _unheeded(seconds: float | None) -> None:
+    """Nobody else is told of a refusal."""
+
+
+def is_used_up(headers: Mapping[str, str]) -> bool:
+    """Whether an answer says that its window is used up: then a :class:`Pacer` knows its end."""
+    told = _LEFT.search(headers.get("ratelimit", ""))
+    return told is not None and told[2].strip("0") == ""
 
 
 @dataclass
@@ -200,6 +249,9 @@ class Spacing:
     The limit is not told. So: the requests let through from the first one up to
     a refusal, over the time until one was let through again, are what the hub
     allows; later ones keep that distance. One request at a time.
+
+    Args:
+        turns: shared with others who send such requests; None: nobody does.
     """
 
     def __init__(
@@ -208,8 +260,11 @@ class Spacing:
         *,
         longest_seconds: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
+        turns: Turns | None = None,
     ) -> None:
         self._patience = patience
+        self._turns = turns
+        self._one = threading.Lock()
         self._longest = longest_seconds
         self._clock = clock
         self.gap_seconds = 0.0
@@ -224,17 +279,41 @@ class Spacing:
         Raises:
             RateLimitedError: the wait would be longer than the run may wait; or the block's own.
         """
-        pause = self._last_at + self.gap_seconds - self._clock()
-        if self._passed and not self._was_refused and pause > 0:
-            said = T("too frequent: {what}", what=what)
-            self._patience().wait_out(pause, RateLimitedError(said, retry_after_seconds=pause))
-        sent_at = self._clock()
+        with self._alone():
+            pause = self._pause()
+            if pause > 0:
+                said = T("too frequent: {what}", what=what)
+                self._patience().wait_out(pause, RateLimitedError(said, retry_after_seconds=pause))
+            sent_at = self._clock()
+            try:
+                yield
+            except RateLimitedError:
+                self._was_refused = True
+                raise
+            self._let_through(sent_at)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two branches of a repository may be written to at once; their limit is one."""
+        if not self._one.acquire(timeout=0):
+            cancel = self._patience().cancel
+            while not self._one.acquire(timeout=_POLL_SECONDS):
+                cancel.check()
         try:
             yield
-        except RateLimitedError:
-            self._was_refused = True
-            raise
-        self._let_through(sent_at)
+        finally:
+            self._one.release()
+
+    def _pause(self) -> float:
+        """Seconds until the next one may go, here and in other processes."""
+        pause = 0.0
+        if self._passed and not self._was_refused:
+            pause = self._last_at + self.gap_seconds - self._clock()
+        if self._turns is not None:
+            learned, until_turn = self._turns.book(self.gap_seconds)
+            self.gap_seconds = min(self._longest, max(self.gap_seconds, learned))
+            pause = max(pause, until_turn)
+        return pause
 
     def _let_through(self, sent_at: float) -> None:
         if self._was_refused and self._passed:
