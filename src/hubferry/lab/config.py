@@ -12,6 +12,9 @@ class LabConfig:
 
     Attributes:
         page_size: entries per page of a Hugging Face tree; ``expand_page_size`` with expand=true.
+        list_page_size: repositories per page of a Hugging Face list.
+        openapi_lists_private: ModelScope's ``/openapi/v1`` lists show members their private
+            repositories too; False leaves them out, as the official client says of some callers.
         listing_cap: entries after which a ModelScope file listing is cut without a word.
         max_actions: actions in one ModelScope commit; more are refused with 422.
         max_body_bytes: largest JSON body (commits); more is refused with 413.
@@ -40,6 +43,8 @@ class LabConfig:
 
     page_size: int = 1000
     expand_page_size: int = 50
+    list_page_size: int = 1000
+    openapi_lists_private: bool = False
     listing_cap: int = 3000
     max_actions: int = 2000
     max_body_bytes: int = 256 << 20

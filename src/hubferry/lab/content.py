@@ -118,11 +118,24 @@ class SyntheticContent(_Digests):
         if end <= start:
             return b""
         first, last = start // _BLOCK_BYTES, (end - 1) // _BLOCK_BYTES
+        if first == last:
+            return self._read_within_block(start, end)
         stamped = bytearray(_random_block() * (last - first + 1))
         for offset in range(0, len(stamped), _STAMP_EVERY_BYTES):
             number = (first * _BLOCK_BYTES + offset) // _STAMP_EVERY_BYTES
             _STAMP.pack_into(stamped, offset, self._mark, number)
         skip = first * _BLOCK_BYTES
+        return memoryview(stamped)[start - skip : end - skip]
+
+    def _read_within_block(self, start: int, end: int) -> Buffer:
+        """Compute the pieces of 64 KiB that are touched: thousands of small files are seeded."""
+        first, last = start // _STAMP_EVERY_BYTES, (end - 1) // _STAMP_EVERY_BYTES
+        skip = first * _STAMP_EVERY_BYTES
+        inside = skip % _BLOCK_BYTES
+        size = (last + 1 - first) * _STAMP_EVERY_BYTES
+        stamped = bytearray(memoryview(_random_block())[inside : inside + size])
+        for number in range(first, last + 1):
+            _STAMP.pack_into(stamped, (number - first) * _STAMP_EVERY_BYTES, self._mark, number)
         return memoryview(stamped)[start - skip : end - skip]
 
 

@@ -12,7 +12,13 @@ DELETE      ``/faults``      switch off all, or those of ``?endpoint=``
 POST        ``/shape``       set a rule: the fields of ``faults.ShapeRule``; DELETE clears all
 GET         ``/repos``       every repository with its head; with ``?hub=&id=`` (and ``type=``,
                              ``revision=``) its files
-POST        ``/seed``        make or change a repository, see :func:`seed_repo`
+POST        ``/seed``        make or change a repository, see :func:`seed_repo`, or many at once,
+                             see :func:`seed_repos`
+POST        ``/rename``      ``{"hub", "type", "id", "to"}``: give a repository another id
+DELETE      ``/repos``       remove the repository ``?hub=&id=`` (and ``type=``)
+POST        ``/collections`` ``{"slug", "title", "private", "items"}``: make or replace a Hugging
+                             Face collection; an item is a model's id or ``{"type", "id"}``
+POST        ``/webhook``     send one Hugging Face webhook, see :func:`webhooks.payload`
 DELETE      ``/blobs``       lose the blob ``?hub=&sha256=``
 POST        ``/shutdown``    end the process that runs ``python -m hubferry.lab``
 ==========  ===============  ======================================================================
@@ -20,8 +26,12 @@ POST        ``/shutdown``    end the process that runs ``python -m hubferry.lab`
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,6 +40,7 @@ from aiohttp import web
 from hubferry.lab.content import BytesContent, Content, FileContent, SyntheticContent
 from hubferry.lab.faults import Fault, ShapeRule
 from hubferry.lab.repos import Repo, RepoStore, RepoType
+from hubferry.lab.webhooks import loopback_url, payload, send
 from hubferry.lab.wire import Routes, read_json
 
 if TYPE_CHECKING:
@@ -50,6 +61,10 @@ def build_control_app(lab: Lab) -> list[Routes]:
     routes.add("DELETE", "/shape", "control.shape", control.clear_shape)
     routes.add("GET", "/repos", "control.repos", control.repos)
     routes.add("POST", "/seed", "control.seed", control.seed)
+    routes.add("POST", "/rename", "control.rename", control.rename)
+    routes.add("DELETE", "/repos", "control.repos", control.delete)
+    routes.add("POST", "/collections", "control.collections", control.put_collection)
+    routes.add("POST", "/webhook", "control.webhook", control.webhook)
     routes.add("DELETE", "/blobs", "control.blobs", control.drop_blob)
     routes.add("POST", "/shutdown", "control.shutdown", control.shutdown)
     return [routes]
@@ -78,9 +93,10 @@ def seed_repo(lab: Lab, data: Mapping[str, Any]) -> Repo:
     """Make a repository, or commit to one.
 
     ``data``: ``hub`` (hf|ms), ``id``, and some of ``type``, ``private``, ``gated``, ``disabled``,
-    ``license``, ``card``, ``xet`` (false: no file is in Xet), ``message``, ``branch``, ``tag``,
-    ``deletes`` (paths) and ``files``: path -> one of ``{"text": ...}``, ``{"base64": ...}``,
-    ``{"path": file on disk}``, ``{"size": bytes, "seed": ...}``.
+    ``license``, ``card``, ``downloads``, ``xet`` (false: no file is in Xet), ``message``,
+    ``branch``, ``tag``, ``date`` (of the commit, Unix seconds), ``deletes`` (paths) and ``files``:
+    path -> one of ``{"text": ...}``, ``{"base64": ...}``, ``{"path": file on disk}``,
+    ``{"size": bytes, "seed": ...}``.
 
     Raises:
         KeyError, ValueError, TypeError, OSError: the data make no sense.
@@ -91,7 +107,7 @@ def seed_repo(lab: Lab, data: Mapping[str, Any]) -> Repo:
     for key, name in (("private", "is_private"), ("disabled", "is_disabled")):
         if key in data:
             setattr(repo, name, bool(data[key]))
-    for key in ("gated", "license", "card"):
+    for key in ("gated", "license", "card", "downloads"):
         if key in data:
             setattr(repo, key, data[key])
     if "xet" in data:
@@ -103,10 +119,25 @@ def seed_repo(lab: Lab, data: Mapping[str, Any]) -> Repo:
             data.get("deletes", ()),
             message=str(data.get("message", "seed")),
             branch=data.get("branch"),
+            date=datetime.fromtimestamp(data["date"], UTC) if "date" in data else None,
         )
     if "tag" in data:
         repo.tag(str(data["tag"]))
     return repo
+
+
+def seed_repos(lab: Lab, data: Mapping[str, Any]) -> list[Repo]:
+    """Make many repositories: each of ``repos`` as in :func:`seed_repo`.
+
+    What stands beside ``repos`` (``hub``, ``license``...) holds for all that do not say otherwise.
+    Equal sizes and seeds are one blob, hashed once: 500 repositories of 10 files take about a
+    second.
+
+    Raises:
+        KeyError, ValueError, TypeError, OSError: the data make no sense; those before are made.
+    """
+    common = {key: value for key, value in data.items() if key != "repos"}
+    return [seed_repo(lab, {**common, **each}) for each in data["repos"]]
 
 
 def _content(given: Mapping[str, Any]) -> Content:
@@ -116,7 +147,13 @@ def _content(given: Mapping[str, Any]) -> Content:
         return BytesContent(base64.b64decode(given["base64"]))
     if "path" in given:
         return FileContent(Path(given["path"]))
-    return SyntheticContent(int(given["size"]), given.get("seed", 0))
+    return _synthetic(int(given["size"]), str(given.get("seed", 0)))
+
+
+@lru_cache(maxsize=16_384)
+def _synthetic(size: int, seed: str) -> SyntheticContent:
+    """One object for equal contents, which remembers its digests."""
+    return SyntheticContent(size, seed)
 
 
 def _store(lab: Lab, hub: str) -> RepoStore:
@@ -174,11 +211,47 @@ class _Control:
         return web.json_response(_files(repo, request.query.get("revision")))
 
     async def seed(self, request: web.Request) -> web.Response:
-        try:
-            repo = seed_repo(self._lab, await read_json(request))
-        except (KeyError, ValueError, TypeError, OSError) as exc:
-            raise web.HTTPBadRequest(text=f"{type(exc).__name__}: {exc}") from exc
-        return web.json_response(_summary(repo), status=201)
+        data = await read_json(request)
+        with _telling_mistakes():
+            if "repos" in data:
+                # In a thread: the hubs go on answering meanwhile.
+                many = await asyncio.to_thread(seed_repos, self._lab, data)
+                return web.json_response({"repos": [_summary(each) for each in many]}, status=201)
+            return web.json_response(_summary(seed_repo(self._lab, data)), status=201)
+
+    async def rename(self, request: web.Request) -> web.Response:
+        data = await read_json(request)
+        with _telling_mistakes():
+            store = _store(self._lab, str(data["hub"]))
+            store.rename(cast(RepoType, data.get("type", "model")), str(data["id"]), data["to"])
+        return web.json_response({})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        query = request.query
+        with _telling_mistakes():
+            store = _store(self._lab, query.get("hub", ""))
+        if not store.delete(cast(RepoType, query.get("type", "model")), query.get("id", "")):
+            raise web.HTTPNotFound(text="no such repository")
+        return web.json_response({})
+
+    async def put_collection(self, request: web.Request) -> web.Response:
+        data = await read_json(request)
+        with _telling_mistakes():
+            made = self._lab.collections.put(
+                str(data["slug"]),
+                data["items"],
+                title=data.get("title"),
+                is_private=bool(data.get("private", False)),
+            )
+        return web.json_response({"slug": made.slug, "items": len(made.items)}, status=201)
+
+    async def webhook(self, request: web.Request) -> web.Response:
+        data = await read_json(request)
+        with _telling_mistakes():
+            url = loopback_url(str(data["url"]))
+            body = payload(self._lab, data)
+            status = await send(url, body, data.get("secret"))
+        return web.json_response({"status": status, "payload": body})
 
     async def drop_blob(self, request: web.Request) -> web.Response:
         store = _store(self._lab, request.query.get("hub", "ms"))
@@ -188,6 +261,15 @@ class _Control:
     async def shutdown(self, _request: web.Request) -> web.Response:
         self._lab.stopping.set()
         return web.json_response({})
+
+
+@contextmanager
+def _telling_mistakes() -> Iterator[None]:
+    """Answer 400 with what is wrong."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError, OSError) as exc:
+        raise web.HTTPBadRequest(text=f"{type(exc).__name__}: {exc}") from exc
 
 
 def _sides(lab: Lab) -> list[Any]:

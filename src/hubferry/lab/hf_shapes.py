@@ -41,9 +41,9 @@ def repo_info(
     repo: Repo, commit: Commit, *, blobs: bool = False, security: bool = False
 ) -> dict[str, Any]:
     """Return the answer to "what is this repository, at this commit"."""
-    card = {**_card_data(repo, commit), **repo.card}
+    card = card_of(repo, commit)
     info: dict[str, Any] = {
-        "_id": _object_id(repo.id),
+        "_id": object_id(repo.id),
         "id": repo.id,
         "author": repo.namespace or repo.created_by,
         "sha": commit.id,
@@ -52,15 +52,15 @@ def repo_info(
         "private": repo.is_private,
         "gated": repo.gated,
         "disabled": repo.is_disabled,
-        "downloads": 0,
+        "downloads": repo.downloads,
         "likes": 0,
-        "tags": _tags(repo, card),
+        "tags": tags_of(repo, card),
         "cardData": card,
         "siblings": [_sibling(path, commit.tree[path], blobs) for path in sorted(commit.tree)],
         "usedStorage": sum(file.size for file in commit.tree.values()),
     }
     if repo.repo_type == "model":
-        info |= {"modelId": repo.id, "config": _config(repo, commit), "spaces": []}
+        info |= {"modelId": repo.id, "config": config_of(repo, commit), "spaces": []}
         info |= {key: card[key] for key in ("pipeline_tag", "library_name") if card.get(key)}
     if security:
         info["securityRepoStatus"] = {
@@ -139,7 +139,7 @@ def whoami(identity: Identity) -> dict[str, Any]:
     role = "read" if identity.tier == "read" else "write"
     return {
         "type": "user",
-        "id": _object_id(identity.user),
+        "id": object_id(identity.user),
         "name": identity.user,
         "fullname": identity.user,
         "email": f"{identity.user}@example.com",
@@ -150,7 +150,7 @@ def whoami(identity: Identity) -> dict[str, Any]:
         "periodEnd": None,
         "orgs": [
             {
-                "type": "org", "id": _object_id(org), "name": org, "fullname": org,
+                "type": "org", "id": object_id(org), "name": org, "fullname": org,
                 "isEnterprise": False, "roleInOrg": "write",
             }
             for org in identity.orgs
@@ -190,11 +190,13 @@ def _security(repo: Repo, path: str) -> dict[str, Any]:
     return {"status": status, "avScan": scan, "pickleImportScan": None, "jFrogScan": scan}
 
 
-def _card_data(repo: Repo, commit: Commit) -> dict[str, Any]:
-    return parse_card(_small_text(repo, commit, "README.md")).data
+def card_of(repo: Repo, commit: Commit) -> dict[str, Any]:
+    """Return the card's metadata: what the README says, and over it what was seeded."""
+    return {**parse_card(_small_text(repo, commit, "README.md")).data, **repo.card}
 
 
-def _config(repo: Repo, commit: Commit) -> dict[str, Any]:
+def config_of(repo: Repo, commit: Commit) -> dict[str, Any]:
+    """Return what the hub shows of a model's ``config.json``."""
     try:
         config = json.loads(_small_text(repo, commit, "config.json") or "{}")
     except ValueError:
@@ -212,7 +214,8 @@ def _small_text(repo: Repo, commit: Commit, path: str) -> str:
     return bytes(content.read(0, content.size)).decode("utf-8", "replace")
 
 
-def _tags(repo: Repo, card: dict[str, Any]) -> list[str]:
+def tags_of(repo: Repo, card: dict[str, Any]) -> list[str]:
+    """Return what the hub makes tags of."""
     tags = [str(card[key]) for key in ("library_name", "pipeline_tag") if card.get(key)]
     listed = card.get("tags")
     tags += [str(tag) for tag in listed] if isinstance(listed, list) else []
@@ -221,5 +224,6 @@ def _tags(repo: Repo, card: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys([*tags, "region:us"]))
 
 
-def _object_id(text: str) -> str:
+def object_id(text: str) -> str:
+    """Return the id a database would give, always the same."""
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:24]

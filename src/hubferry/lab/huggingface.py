@@ -14,6 +14,7 @@ from aiohttp import web
 
 from hubferry.lab.git_http import GitHttp
 from hubferry.lab.hf_access import Access, Handler, guarded, repo_type_of
+from hubferry.lab.hf_catalog import HfCatalog
 from hubferry.lab.hf_commit import HfCommitter
 from hubferry.lab.hf_files import HfFiles
 from hubferry.lab.hf_lfs import HfLfs
@@ -78,6 +79,7 @@ def build_hf_app(lab: Lab) -> list[Routes]:
     files, lfs = HfFiles(lab, access), HfLfs(lab, access)
     add_xet_token_routes(api, lab)
     _add_writing(api, HfWriter(lab, access), HfCommitter(lab, access))
+    _add_catalog(api, HfCatalog(lab, access))
     _add_reading(api, HfReader(lab, access))
     _add_files(api, files)
     _add_lfs(api, lfs)
@@ -98,6 +100,11 @@ def _add_writing(api: Routes, writer: HfWriter, committer: HfCommitter) -> None:
     api.add("DELETE", f"{_API}/tag/{{name}}", "hf.tag", writer.delete_tag)
     api.add("POST", f"{_API}/preupload/{{rev}}", "hf.preupload", writer.preupload)
     api.add("POST", f"{_API}/commit/{{rev}}", "hf.commit", committer.commit)
+
+
+def _add_catalog(api: Routes, catalog: HfCatalog) -> None:
+    api.add("GET", "/api/{kind:models|datasets}", "hf.list", catalog.repos)
+    api.add("GET", "/api/collections/{owner}/{name}", "hf.collection", catalog.collection)
 
 
 def _add_reading(api: Routes, reader: HfReader) -> None:

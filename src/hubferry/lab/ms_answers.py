@@ -73,8 +73,6 @@ def store_failure(status: int, code: str) -> web.Response:
 
 def describe_repo(repo: Repo) -> dict[str, Any]:
     """Return a repository as ``GET /api/v1/{type}s/{id}`` shows it."""
-    head = repo.head()
-    updated = head.date if head else repo.created_at
     return {
         "Id": number_of(repo),
         "Path": repo.namespace,
@@ -87,17 +85,16 @@ def describe_repo(repo: Repo) -> dict[str, Any]:
         "License": repo.license or "",
         "Tasks": [{"Name": task} for task in repo.card.get("tasks", [])],
         "Tags": repo.card.get("tags", []),
-        "Downloads": 0,
+        "Downloads": repo.downloads,
         "Stars": 0,
         "CreatedBy": repo.created_by,
         "CreatedTime": int(repo.created_at.timestamp()),
-        "LastUpdatedTime": int(updated.timestamp()),
+        "LastUpdatedTime": int(repo.modified_at.timestamp()),
     }
 
 
 def describe_repo_openly(repo: Repo) -> dict[str, Any]:
     """Return a repository as ``/openapi/v1`` shows it."""
-    head = repo.head()
     return {
         "id": repo.id,
         "display_name": repo.extra.get("ChineseName") or repo.name,
@@ -107,10 +104,10 @@ def describe_repo_openly(repo: Repo) -> dict[str, Any]:
         "license": repo.license or "",
         "tasks": repo.card.get("tasks", []),
         "tags": repo.card.get("tags", []),
-        "downloads": 0,
+        "downloads": repo.downloads,
         "likes": 0,
         "created_at": repo.created_at.isoformat(),
-        "last_modified": (head.date if head else repo.created_at).isoformat(),
+        "last_modified": repo.modified_at.isoformat(),
     }
 
 

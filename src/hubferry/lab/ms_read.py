@@ -8,6 +8,7 @@ a signed address on another origin. Source: modelscope_hub 0.5.1, ``_legacy_api.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 
 _TREE_PAGE_SIZE = 100
 _TREE_PAGE_LIMIT = 500
+_CATALOG_LIMIT = 3000
+_ORDERS: dict[str, Callable[[Repo], float]] = {
+    "downloads": lambda repo: repo.downloads,
+    "last_modified": lambda repo: repo.modified_at.timestamp(),
+}
+"""An unknown order is ignored, as the official client says of the site."""
 
 
 class Reading:
@@ -58,16 +65,21 @@ class Reading:
         return open_success(request, describe_repo_openly(repo))
 
     async def open_list(self, request: web.Request) -> web.StreamResponse:
-        """``GET /openapi/v1/{kind}``: public repositories, by ``owner`` and ``search``."""
-        kind = request.match_info["kind"].removesuffix("s")
-        owner, search = request.query.get("owner"), request.query.get("search", "")
+        """``GET /openapi/v1/{kind}``: by owner, search and filters; private ones as configured."""
+        number, size = _page_of(request, "page_number", "page_size", 10)
+        if number * size > _CATALOG_LIMIT:
+            open_refuse(request, 400, "InvalidParameter", "page_number * page_size must be <= 3000")
+        kind = cast(RepoType, request.match_info["kind"].removesuffix("s"))
+        who = self._access.find(request) if self._lab.config.openapi_lists_private else None
         found = [
             repo
             for repo in self._lab.ms.repos
-            if repo.repo_type == kind and not repo.is_private and search in repo.id
-            if owner in (None, repo.namespace)
+            if repo.repo_type == kind
+            and (not repo.is_private or (who is not None and who.can_read(repo)))
+            and _fits(request, repo)
         ]
-        number, size = _page_of(request, "page_number", "page_size", 10)
+        if order := _ORDERS.get(request.query.get("sort", "default")):
+            found.sort(key=order, reverse=True)
         page = found[(number - 1) * size : number * size]
         data = {
             kind + "s": [describe_repo_openly(repo) for repo in page],
@@ -152,6 +164,22 @@ class Reading:
             "organizations": [{"name": org} for org in who.orgs],
         }
         return open_success(request, data)
+
+
+def _fits(request: web.Request, repo: Repo) -> bool:
+    """Tell whether a repository is what a list asks for."""
+    query = request.query
+    wanted = {
+        "filter.task": repo.card.get("tasks", []),
+        "filter.library": repo.card.get("libraries", []),
+        "filter.custom_tag": repo.card.get("tags", []),
+        "filter.license": [repo.license],
+    }
+    return (
+        query.get("owner") in (None, repo.namespace)
+        and query.get("search", "").lower() in repo.id.lower()
+        and all(query[key] in values for key, values in wanted.items() if key in query)
+    )
 
 
 def _stored(content: Content | None) -> Content | None:

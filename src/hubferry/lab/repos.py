@@ -122,6 +122,7 @@ class Repo:
     gated: Literal[False, "auto", "manual"] = False
     is_disabled: bool = False
     license: str | None = None
+    downloads: int = 0
     card: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     granted: set[str] = field(default_factory=set)
@@ -149,6 +150,12 @@ class Repo:
         """Return the newest commit of a branch, or None for an empty or missing one."""
         return self.commits.get(self.branches.get(branch or self.store.default_branch, ""))
 
+    @property
+    def modified_at(self) -> datetime:
+        """When the default branch last changed; for an empty repository, when it was made."""
+        head = self.head()
+        return head.date if head else self.created_at
+
     def tree(self, revision: str | None = None) -> Mapping[str, TreeFile]:
         """Return path -> file; empty for an empty repository or an unknown revision."""
         commit = self.resolve(revision)
@@ -175,8 +182,9 @@ class Repo:
         branch: str | None = None,
         author: str | None = None,
         lfs: Collection[str] | None = None,
+        date: datetime | None = None,
     ) -> str:
-        """Store the contents and commit them; return the commit id.
+        """Store the contents and commit them, now or as of ``date``; return the commit id.
 
         ``lfs`` names the paths to keep by pointer; None leaves it to the hub's own rule.
         Unknown paths in ``deletes`` are ignored. Hashes every content not hashed before.
@@ -186,7 +194,9 @@ class Repo:
         for path, seed in files.items():
             content = to_content(seed)
             changes[path] = self.store.add_file(content, is_lfs=rule(path, content.size))
-        return self.commit_tree(changes, deletes, message=message, branch=branch, author=author).id
+        return self.commit_tree(
+            changes, deletes, message=message, branch=branch, author=author, date=date
+        ).id
 
     def commit_tree(
         self,
@@ -196,6 +206,7 @@ class Repo:
         message: str,
         branch: str | None = None,
         author: str | None = None,
+        date: datetime | None = None,
     ) -> Commit:
         """Commit files whose blobs were stored before (or never: nothing is checked here)."""
         branch = branch or self.store.default_branch
@@ -204,7 +215,7 @@ class Repo:
             tree = dict(parent.tree) if parent else {}
             for path in deletes:
                 tree.pop(path, None)
-            now = datetime.now(UTC)
+            now = date or datetime.now(UTC)
             commit_id = self._new_id(parent, message, changes, now)
             for path, file in changes.items():
                 tree[path] = replace(file, last_commit=commit_id)
@@ -281,6 +292,7 @@ class RepoStore:
                 self, repo_type, repo_id, created_by, datetime.now(UTC), is_private=is_private
             )
             self._repos[repo_type, repo_id] = repo
+            self._moved.pop((repo_type, repo_id), None)
         if files:
             repo.commit(files, message="initial commit")
         return repo
@@ -294,12 +306,16 @@ class RepoStore:
 
         Raises:
             KeyError: there is no such repository.
+            FileExistsError: the new id is taken.
         """
         with self.lock:
+            if (repo_type, new_id) in self._repos:
+                raise FileExistsError(new_id)
             repo = self._repos.pop((repo_type, repo_id))
             repo.id = new_id
             self._repos[repo_type, new_id] = repo
             self._moved[repo_type, repo_id] = new_id
+            self._moved.pop((repo_type, new_id), None)
 
     def moved_to(self, repo_type: RepoType, repo_id: str) -> str | None:
         """Return the present id of a repository that was renamed, or None."""

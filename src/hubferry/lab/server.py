@@ -31,6 +31,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from hubferry.lab.accounts import Accounts
+from hubferry.lab.collections import Collections
 from hubferry.lab.config import LabConfig
 from hubferry.lab.control import build_control_app
 from hubferry.lab.counters import Counters
@@ -87,6 +88,7 @@ class Lab:
             blob_folder=self.config.store_folder,
         )
         self.ms = self._side("ms", ms_repos)
+        self.collections = Collections()
         self.stopping = threading.Event()
         self._urls: dict[str, str] = {}
         self._runners: list[web.AppRunner] = []
