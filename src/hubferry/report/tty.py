@@ -22,7 +22,7 @@ from hubferry.report.board import ActiveFile, Board
 from hubferry.report.observer import Progress
 from hubferry.text import T
 
-_REFRESHES_PER_SECOND = 8
+REFRESHES_PER_SECOND = 8
 _PATH_COLUMNS = 40
 
 
@@ -78,7 +78,7 @@ class BarProgress(Progress):
             self._live = Live(
                 console=self._console,
                 get_renderable=self.render,
-                refresh_per_second=_REFRESHES_PER_SECOND,
+                refresh_per_second=REFRESHES_PER_SECOND,
                 transient=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
@@ -175,7 +175,7 @@ class BarProgress(Progress):
         speed = file.meter.bytes_per_second()
         left = file.size_bytes - file.done_bytes
         return {
-            "path": RichText(_tail(words.clean(file.path), self._path_columns)),
+            "path": RichText(tail(words.clean(file.path), self._path_columns)),
             "bar": self._bar(file.percent, "cyan"),
             "percent": RichText(f"{file.percent} %"),
             "size": RichText(f"{words.size(file.done_bytes)}/{words.size(file.size_bytes)}"),
@@ -191,7 +191,7 @@ def _eta(seconds: float | None) -> str:
     return "" if seconds is None else tr(T("{left} left", left=words.duration(seconds)))
 
 
-def _tail(path: str, columns: int) -> str:
+def tail(path: str, columns: int) -> str:
     """The end of a long path says more than its beginning."""
     if cell_len(path) <= columns:
         return path
