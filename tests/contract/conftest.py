@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from hubferry.hubs.local import LocalHub
 from hubferry.hubs.memory import MemoryHub
 from hubferry.hubs.modelscope import ModelScopeHub
 from hubferry.lab.config import LabConfig
-from hubferry.lab.server import Lab
-from hubferry.model import AddInline, Blob, GitOid, RepoId, Sha256
+from hubferry.lab.repos import RepoStore
+from hubferry.lab.server import ORGS, USER, Lab
+from hubferry.model import AddInline, Blob, GitOid, RepoId, Sha256, Visibility
 from hubferry.net.secret import Secret
 
 WEIGHTS = bytes(range(256)) * 1500
@@ -92,6 +94,15 @@ class Ground:
     open_with: Callable[[str], FullHub] | None = None
     """The same hub with another token, where there are tokens."""
     read_token: str = ""
+    lone: str = ""
+    """An owner of whom ``add`` makes repositories; empty where there are no owners."""
+    add: Callable[[str, bool], RepoId] | None = None
+    """Makes a public or private repository of ``lone`` with this name, or one more commit."""
+    rename: Callable[[RepoId, str], object] | None = None
+    """Gives a repository of ``lone`` another name that the old one leads to."""
+    delete: Callable[[RepoId], object] | None = None
+    collect: Callable[[str, list[str]], object] | None = None
+    """Makes a collection of models, where there are collections."""
 
 
 @pytest.fixture(scope="session")
@@ -109,8 +120,25 @@ def patience() -> Patience:
 def _memory(lab: Lab, folder: Path, number: int) -> Ground:
     hub = MemoryHub()
     hub.seed("org/source", FILES)
+
+    def add(name: str, is_private: bool) -> RepoId:
+        visibility = Visibility.PRIVATE if is_private else Visibility.PUBLIC
+        hub.seed(f"lone/{name}", FILES, visibility=visibility)
+        return RepoId("memory", f"lone/{name}")
+
+    def collect(slug: str, names: list[str]) -> None:
+        hub.collections[slug] = [RepoId("memory", name) for name in names]
+
     return Ground(
-        hub, RepoId("memory", "org/source"), RepoId("memory", "org/fresh"), is_remote=False
+        hub,
+        RepoId("memory", "org/source"),
+        RepoId("memory", "org/fresh"),
+        is_remote=False,
+        lone="lone",
+        add=add,
+        rename=lambda repo, name: hub.rename(repo.name, f"lone/{name}"),
+        delete=lambda repo: hub.repos.pop(repo.name),
+        collect=collect,
     )
 
 
@@ -124,8 +152,25 @@ def _local(lab: Lab, folder: Path, number: int) -> Ground:
     return Ground(hub, RepoId("file", str(source)), fresh, is_remote=False)
 
 
+def _adding(store: RepoStore, hub: str, owner: str) -> Callable[[str, bool], RepoId]:
+    """Each call is a commit a second after the one before: ModelScope tells whole seconds only."""
+
+    def add(name: str, is_private: bool) -> RepoId:
+        full = f"{owner}/{name}"
+        repo = store.get("model", full) or store.create("model", full, is_private=is_private)
+        head = repo.head()
+        date = (head.date if head else datetime.now(UTC)) + timedelta(seconds=1)
+        repo.commit({**FILES, "number.txt": b"%d" % len(repo.commits)}, date=date)
+        return RepoId(hub, full)
+
+    return add
+
+
 def _huggingface(lab: Lab, folder: Path, number: int) -> Ground:
     lab.hf.repos.create("model", f"your-org/source-{number}").commit(FILES)
+    owner = f"lone-{number}"
+    orgs = (*ORGS, owner)
+    lab.hf.accounts.add(lab.hf.token, USER, orgs=orgs, tier="admin")
 
     def open_with(token: str) -> FullHub:
         secret, endpoint = Secret(token), lab.hf.endpoint
@@ -140,11 +185,19 @@ def _huggingface(lab: Lab, folder: Path, number: int) -> Ground:
         is_remote=True,
         open_with=open_with,
         read_token=lab.hf.read_token,
+        lone=owner,
+        add=_adding(lab.hf.repos, "hf", owner),
+        rename=lambda repo, name: lab.hf.repos.rename("model", repo.name, f"{owner}/{name}"),
+        delete=lambda repo: lab.hf.repos.delete("model", repo.name),
+        collect=lambda slug, names: lab.collections.put(slug, names),
     )
 
 
 def _modelscope(lab: Lab, folder: Path, number: int) -> Ground:
     lab.ms.repos.create("model", f"your-org/source-{number}").commit(FILES)
+    owner = f"lone-{number}"
+    orgs = (*ORGS, owner)
+    lab.ms.accounts.add(lab.ms.token, USER, orgs=orgs, tier="admin")
 
     def open_with(token: str) -> FullHub:
         secret, endpoint = Secret(token), lab.ms.endpoint
@@ -159,6 +212,9 @@ def _modelscope(lab: Lab, folder: Path, number: int) -> Ground:
         is_remote=True,
         open_with=open_with,
         read_token=lab.ms.read_token,
+        lone=owner,
+        add=_adding(lab.ms.repos, "ms", owner),
+        delete=lambda repo: lab.ms.repos.delete("model", repo.name),
     )
 
 

@@ -12,7 +12,7 @@ from hubferry.hubs.huggingface.hub import HuggingFaceHub
 from hubferry.hubs.modelscope import ModelScopeHub
 from hubferry.lab.faults import Fault
 from hubferry.lab.server import Lab
-from hubferry.model import AddInline, Blob, GitOid, RepoId, Sha256, Visibility
+from hubferry.model import AddInline, Blob, GitOid, RepoId, RepoQuery, Sha256, Visibility
 from hubferry.net.secret import Secret
 
 NAME = "your-org/answers"
@@ -40,8 +40,18 @@ BODIES = (
     b'[{"type":"file","path":1,"size":"x"}]',
     b'{"commitOid":1}',
     b'{"name":1,"orgs":1,"auth":1}',
+    b'[{"id":1}]',
+    b'[{"id":"your-org/x","sha":1,"tags":1,"gated":[],"config":1}]',
+    b'{"data":{"models":[null],"total_count":"x"}}',
+    b'{"data":{"models":[{"id":"your-org/x","last_modified":[]}],"total_count":1}}',
+    b'{"items":[{"type":"model","id":1}]}',
+    b'{"items":[null]}',
+    b'{"Data":{"Name":"x","LastUpdatedTime":"yesterday"}}',
+    b'{"id":"your-org/x","lastModified":"yesterday"}',
+    b'{"branches":[null],"tags":1}',
 )
 BLOB = Blob(Sha256("ab" * 32), 5)
+QUERY = RepoQuery(owner="your-org")
 INLINE = AddInline("a", b"x", Sha256("00" * 32), GitOid("00" * 20))
 
 Hub = HuggingFaceHub | ModelScopeHub
@@ -97,6 +107,10 @@ def calls(hub: Hub, scheme: str) -> list[tuple[str, Callable[[], object]]]:
     return [
         (who, hub.identity),
         (f"{scheme}.info", lambda: hub.resolve(repo, None)),
+        (f"{scheme}.info", lambda: hub.summary(repo)),
+        ("hf.list" if scheme == "hf" else "ms.open_list", lambda: hub.list_repos(QUERY)),
+        ("hf.refs" if scheme == "hf" else "ms.revisions", lambda: hub.list_refs(repo)),
+        *([("hf.collection", lambda: hub.list_collection("a/b-1"))] if scheme == "hf" else ()),
         (f"{scheme}.revisions", lambda: hub.resolve(repo, "no-such")),
         (tree, lambda: hub.list_files(info)),
         ("hf.paths" if scheme == "hf" else "ms.file", lambda: hub.stat_files(info, ["README.md"])),

@@ -240,7 +240,7 @@ def test_the_official_client_reads_a_collection(lab: Lab, hf: Client, control: C
 c = api.get_collection("org/best-0123")
 show([c.title, [[i.item_type, i.item_id, i.note] for i in c.items]])
 """
-    shown = [
+    shown: list[list[str | None]] = [
         ["model", "org/b", None], ["paper", "2307.09288", None], ["dataset", "org/d", None],
         ["model", "your-org/secret", None], ["model", "org/a2", "old but good"],
     ]  # fmt: skip
