@@ -21,6 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "control": {"errors", "text"},
     "events": {*NOUNS},
     "plan": {*NOUNS},
+    "governor.ports": {*NOUNS, "control"},
+    "governor": {*NOUNS, "control", "net", "governor.ports"},
     "climbing": set(),
     "processors": set(),
     "lanes": {"climbing", "processors"},
@@ -65,6 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "events",
         "plan",
         "climbing",
+        "governor.ports",
         "lanes",
         "spool",
         "stream",
@@ -127,13 +130,18 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("addresses", "hubs", "manifest.values", "net", "plan", "quantities", "throttle"),
     },
     "i18n": {*NOUNS},
-    "report": {*NOUNS, "compare", "events", "plan", "outcome", "i18n", "inspection"},
+    "report": {
+        *NOUNS,
+        *("batch.values", "compare", "events", "history", "i18n", "inspection", "outcome", "plan"),
+    },
     "batch.values": {*NOUNS, "manifest.values", "outcome"},
+    "history": {*NOUNS, "outcome", "plan"},
     "hooks": {
         *NOUNS,
         *("batch.values", "control", "events", "i18n", "manifest", "manifest.values"),
         *("net", "outcome", "report"),
     },
+    "watch": {*NOUNS, "batch.values", "control", "events", "manifest.values"},
     "lab": {""},
 }
 """Rooms not named here (app, cli, config, guide, demo) may import what they like, but see below."""

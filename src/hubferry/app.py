@@ -11,9 +11,10 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,19 @@ from hubferry.errors import (
     UsageError,
 )
 from hubferry.events import Broadcast, Note, Observer, Paused, RunStarted, Waiting, silent
+from hubferry.governor import Account, Governor
 from hubferry.guards import Confirm
+from hubferry.history import (
+    ASKED,
+    FileStory,
+    RepoStory,
+    RunStory,
+    asked,
+    files_of,
+    owners_of,
+    story_of,
+    summary,
+)
 from hubferry.hubs import HUBS, Connection, FullHub
 from hubferry.lanes import Lanes
 from hubferry.ledger import Ledger
@@ -168,6 +181,15 @@ class App:
             Throttle(limit_at, gate=self._gate, cancel=self.cancel)
             for limit_at in (settings.bwlimit.download(), settings.bwlimit.upload())
         )
+        workers = settings.workers
+        self._uploads = Climber(min(FIRST_WORKERS, workers), workers)
+        self._governor = Governor(
+            settings.state_folder / "governor",
+            level=lambda: self._uploads.level,
+            most=workers,
+            tell=lambda text: self.observe(Note("warning", text)),
+        )
+        self._accounts: dict[tuple[str, Side], Account] = {}
         self._hubs: dict[tuple[str, Side], FullHub] = {}
         self._opened_ledger: Ledger | None = None
         self._opened_spool: Spool | None = None
@@ -188,6 +210,7 @@ class App:
             hub.close()
         self._hubs.clear()
         self._retired.clear()
+        self._governor.close()
         if self._opened_ledger is not None:
             self._opened_ledger.close()
             self._opened_ledger = None
@@ -238,6 +261,14 @@ class App:
             CopyError: the manifest's sources cannot be told.
         """
         return self._batching(manifest, options).plan()
+
+    def check_manifest(self, manifest: Manifest) -> list[str]:
+        """Whether every hub of a manifest answers and knows our token; their names.
+
+        Raises:
+            InvalidTokenError, UnavailableError: one does not.
+        """
+        return self._batching(manifest, None).check()
 
     def _batching(self, manifest: Manifest, options: BatchOptions | None) -> Batching:
         from hubferry.batching import Batching, BatchOptions
@@ -320,9 +351,27 @@ class App:
             hub.close()
         return HubStatus(scheme, HUBS[scheme].title, identity.endpoint, identity)
 
-    def runs(self, limit: int = 50) -> list[dict[str, Any]]:
-        """The ledger's latest runs, newest first, each with its ``state`` now."""
-        return [self._with_state(row) for row in self.ledger().runs(limit)]
+    def runs(
+        self,
+        limit: int = 50,
+        *,
+        command: str | None = None,
+        is_failed: bool = False,
+        since_unix: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """The ledger's latest runs, newest first, each with its ``state`` now.
+
+        Args:
+            is_failed: only those that ended with another code than 0, or died.
+            since_unix: only those that began then or later.
+        """
+        rows = self.ledger().runs(
+            limit, command=command, is_failed=is_failed, since_unix=since_unix
+        )
+        found = [self._with_state(row) for row in rows]
+        if is_failed:
+            found = [row for row in found if row["exit_code"] or row["state"] == "dead"]
+        return found
 
     def run(self, run_id: str) -> dict[str, Any] | None:
         """One run of the ledger with its facts and its ``state`` now, or None.
@@ -332,6 +381,61 @@ class App:
         """
         row = self.ledger().run(run_id)
         return row and self._with_state(row)
+
+    def story(self, run_id: str) -> RunStory | None:
+        """One run with its repositories, or None.
+
+        Raises:
+            UsageError: the id is blank, or several begin like this.
+        """
+        row = self.run(run_id)
+        return story_of(row, self.ledger().attempts(row["run_id"])) if row else None
+
+    def file_stories(self, story: RunStory, repos: Collection[RepoStory]) -> Iterator[FileStory]:
+        """What became of the files of these repositories of a run."""
+        ledger = self.ledger()
+        for repo in repos:
+            own = owners_of(story, repo)
+            yield from files_of(repo, (event for name in own for event in ledger.events_of(name)))
+
+    def attempt(self, attempt_id: str) -> tuple[RunStory, RepoStory, list[dict[str, Any]]] | None:
+        """One try at a repository, ``<run>/<number>.<try>``, with its run and its events."""
+        row = self.run(attempt_id.partition("/")[0])
+        if row is None:
+            return None
+        attempts = self.ledger().attempts(row["run_id"])
+        wanted = f"{row['run_id']}/{attempt_id.partition('/')[2]}"
+        own = [found for found in attempts if found["attempt_id"] == wanted]
+        if not own:
+            return None
+        story = story_of(row | {"report": None}, [found | {"is_last": True} for found in own])
+        return story, story.repos[0], list(self.ledger().events_of(wanted))
+
+    def retry(
+        self,
+        run_id: str,
+        *,
+        manifest: Path | None = None,
+        confirm: Confirm = lambda deletions: False,
+    ) -> BatchReport | RunReport | None:
+        """Take up again what failed in a run of the past; None if nothing did.
+
+        Args:
+            manifest: read instead of the one that a batch was started with.
+            confirm: asked before a mirror deletes.
+
+        Raises:
+            UsageError: no such run, it is on its way, or what it was asked for is not known.
+        """
+        from hubferry.retrying import retry_run
+
+        story = self.story(run_id)
+        if story is None:
+            raise UsageError(
+                T("no run is called {run_id}", run_id=run_id),
+                hint=T("'hubferry runs list' shows them"),
+            )
+        return retry_run(self, story, manifest, confirm)
 
     def control_run(self, run_id: str, want: Want) -> dict[str, Any] | None:
         """Have a run of another process paused, resumed or stopped; it, or None if unknown.
@@ -347,6 +451,26 @@ class App:
             raise has_ended(row["run_id"])
         ask(self.settings.runs_folder, row["run_id"], want)
         return self.run(row["run_id"])
+
+    def ledger_stats(self) -> dict[str, Any]:
+        """How large the ledger is; see ``Ledger.stats``."""
+        return self.ledger().stats()
+
+    def ledger_vacuum(self) -> tuple[int, int]:
+        """Give the ledger's free space back to the disk; its bytes before and after."""
+        return self.ledger().vacuum()
+
+    def ledger_export(self, tables: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+        """Every row of the ledger, or of these tables, redacted once more; see ``Ledger.export``.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        # Addresses and words come again and again, and a million rows take their time.
+        clean = lru_cache(maxsize=4096)(redact)
+        for row in self.ledger().export(tables):
+            self.cancel.check()
+            yield {name: _cleaned(value, clean) for name, value in row.items()}
 
     def _with_state(self, row: dict[str, Any]) -> dict[str, Any]:
         has_end = row["ended_at"] is not None
@@ -373,6 +497,8 @@ class App:
         )
         refuse_onto_itself(source, target)
         with self._recorded(job) as keep:
+            detail = json.loads(redact(json.dumps(asked(policy))))
+            self.ledger().note(job.run_id, ASKED, detail=detail)
             tools = replace(self.tools(job), spool=self.spool())
             branch = target.revision or tools.target.traits.default_branch
             try:
@@ -390,7 +516,7 @@ class App:
 
     def _remembered(self, job: Job, report: RunReport) -> RunReport:
         """Let a later batch know what a single copy has verified."""
-        if report.errors or not hasattr(self.ledger(), "remember"):
+        if report.errors:
             return report
         from hubferry.batch.judging import wish_of
         from hubferry.batch.turns import verified_record
@@ -458,13 +584,18 @@ class App:
             raise
 
     def tools(self, job: Job, ledger: Ledger | None = None) -> Tools:
+        source = self.hub(job.source.repo, Side.SOURCE)
+        target = self.hub(job.target.repo, Side.TARGET)
+        account = self._accounts[job.target.repo.hub, Side.TARGET]
         return Tools(
-            source=self.hub(job.source.repo, Side.SOURCE),
-            target=self.hub(job.target.repo, Side.TARGET),
+            source=source,
+            target=target,
             engine=make_engine(self.settings.workers),
             mover=make_engine(self.settings.workers + BESIDES),
             lanes=self._lanes,
-            uploads=Climber(min(FIRST_WORKERS, self.settings.workers), self.settings.workers),
+            uploads=self._uploads,
+            slots=account.slots,
+            claims=account.claims,
             ledger=ledger or self.ledger(),
             cancel=self.cancel,
             patience=self.patience,
@@ -544,6 +675,7 @@ class App:
 
     def _open(self, scheme: str, side: Side, token: Secret | None) -> FullHub:
         settings = self._of(scheme)
+        account = self._accounts[scheme, side] = self._governor.account(scheme)
         return HUBS[scheme].open(
             Connection(
                 self.cancel,
@@ -553,6 +685,7 @@ class App:
                 is_anonymous=token is None and settings.token == "",
                 proxy=settings.proxy,
                 transport=self.settings.transport,
+                brakes=account,
             )
         )
 
@@ -593,19 +726,17 @@ def refuse_onto_itself(source: Address, target: Address) -> None:
         )
 
 
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """A value of JSON with ``clean`` put to every text in it, names included."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(name): _cleaned(part, clean) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(part, clean) for part in value]
+    return value
+
+
 def summary_of(report: RunReport) -> str:
     """The few figures of a run that the ledger's history shows, as JSON."""
-    return json.dumps(
-        {
-            "files": {name: getattr(report.files, name) for name in report.files.__slots__},
-            "bytes": {name: getattr(report.bytes, name) for name in report.bytes.__slots__},
-            "commits": report.commits,
-            "verified": report.verified,
-            "seconds": report.seconds,
-            "source_commit": report.source.commit,
-            "target_commit": report.target.commit if report.target else None,
-            "errors": [
-                {"error": e.error, "path": e.path, "message": str(e.message)} for e in report.errors
-            ],
-        },
-    )
+    return json.dumps(summary(report))

@@ -150,10 +150,28 @@ class History:
         }
         self.note(run_id, "before", detail={"head": head, "files": files})
 
-    def runs(self, limit: int = 50) -> list[Row]:
-        """The latest runs, newest first."""
+    def runs(
+        self,
+        limit: int = 50,
+        *,
+        command: str | None = None,
+        is_failed: bool = False,
+        since_unix: float | None = None,
+    ) -> list[Row]:
+        """The latest runs, newest first.
+
+        Args:
+            is_failed: only those with another exit code than 0, or none yet.
+            since_unix: only those that began then or later.
+        """
         newest_first = (runs.c.started_at.desc(), runs.c.run_id.desc())
         query = sa.select(runs).order_by(*newest_first).limit(limit)
+        if command is not None:
+            query = query.where(runs.c.command == command)
+        if is_failed:
+            query = query.where(sa.or_(runs.c.exit_code != 0, runs.c.exit_code.is_(None)))
+        if since_unix is not None:
+            query = query.where(runs.c.started_at >= moment(since_unix))
         with self._store.read() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
