@@ -160,6 +160,16 @@ def runs_shape(command: str, rows: Sequence[Mapping[str, Any]]) -> shapes.RunsSh
     return shapes.RunsShape(command, [_row(row) for row in rows], [], ExitCode.OK)
 
 
+def ledger_shape(
+    command: str, stats: Mapping[str, Any], vacuumed: tuple[int, int] | None = None
+) -> shapes.LedgerShape:
+    """How large the ledger is, and what a vacuum made of it."""
+    before, after = vacuumed or (None, None)
+    return shapes.LedgerShape(
+        command, **stats, before_bytes=before, after_bytes=after, errors=[], exit_code=ExitCode.OK
+    )
+
+
 def _row(row: Mapping[str, Any]) -> shapes.RunItem:
     fields = {name: row.get(name) for name in shapes.RunItem.__dataclass_fields__}
     fields["report"] = kept_report(row)

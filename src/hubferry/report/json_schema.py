@@ -19,6 +19,7 @@ SHAPES: Mapping[str, type] = {
     "auth": shapes.AuthShape,
     "runs": shapes.RunsShape,
     "hook": shapes.HookShape,
+    "ledger": shapes.LedgerShape,
     "lab": shapes.LabShape,
 }
 """By file name. A command that fails before it has an answer prints a ``report``."""

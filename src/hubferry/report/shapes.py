@@ -202,6 +202,29 @@ class RunsShape:
 
 
 @dataclass(frozen=True)
+class LedgerShape:
+    """What ``ledger stats`` and ``ledger vacuum`` print: the ledger as it is now.
+
+    ``rows`` by table; ``wal_bytes``: written and not yet carried over into the file;
+    ``free_bytes``: inside the file, used again by later rows or given back by ``vacuum``;
+    ``oldest_run``: when it began. Of ``vacuum`` alone: the bytes on the disk before and after.
+    """
+
+    command: str
+    path: str | None
+    schema_version: int
+    rows: dict[str, int]
+    file_bytes: int
+    wal_bytes: int
+    free_bytes: int
+    oldest_run: str | None
+    before_bytes: int | None
+    after_bytes: int | None
+    errors: list[Failure]
+    exit_code: int
+
+
+@dataclass(frozen=True)
 class LabShape:
     """What ``lab up`` prints when both hubs answer. The tokens are worth nothing elsewhere."""
 

@@ -9,6 +9,7 @@ from hubferry.cli.commands.copy import copy
 from hubferry.cli.commands.demo import demo
 from hubferry.cli.commands.inspect import inspect
 from hubferry.cli.commands.lab import lab
+from hubferry.cli.commands.ledger import ledger
 from hubferry.cli.commands.mirror import mirror
 from hubferry.cli.commands.plan import apply, plan
 from hubferry.cli.commands.runs import runs
@@ -23,6 +24,7 @@ COMMANDS: tuple[click.Command, ...] = (
     inspect,
     auth,
     runs,
+    ledger,
     lab,
     demo,
 )
