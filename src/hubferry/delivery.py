@@ -39,9 +39,6 @@ from hubferry.sending import Delivered, Sender, SendTask
 from hubferry.survey import Survey, Tools, run_tools
 from hubferry.text import T
 
-HELD_CONTENT_BYTES = 64 * 1024 * 1024
-"""Small files read ahead of their commit, at most; above it only blobs are started."""
-
 SMALL_LANES = 16
 """Small files read at the same time, one request each: a guess that is kind to a hub."""
 
@@ -236,7 +233,8 @@ class Delivery:
         self._pulled_at = now
 
     def _next_small(self) -> Task | None:
-        is_full = self._held_bytes >= HELD_CONTENT_BYTES and self._in_flight.total() > 0
+        limit = self._tools.held_content_bytes
+        is_full = self._held_bytes >= limit and self._in_flight.total() > 0
         if is_full:
             return None
         if self._alone or self._bulk is None:

@@ -12,12 +12,13 @@ from typing import TypeVar
 
 from hubferry.control import GARBLED_SECONDS, call
 from hubferry.errors import CancelledError, CopyError, ProtocolError, Side
-from hubferry.events import FileFinished, FileProgress, FileStarted
+from hubferry.events import FileFinished, FileProgress, FileStarted, Note
 from hubferry.hubs.base import UploadTicket
 from hubferry.model import Blob, FileEntry, GitOid, RepoInfo, Sha256
 from hubferry.reading import BlobReading, Shelter, read_bulk
 from hubferry.stream import Content, MemoryBody, digest_stream, read_content
 from hubferry.survey import BUFFER_BYTES, Survey, Tools, expect, opener
+from hubferry.text import T, Text
 
 R = TypeVar("R")
 
@@ -162,6 +163,22 @@ class Sender:
         A ticket is asked for just before each try: its address is short-lived,
         and an upload whose answer was lost shows up as stored.
         """
+        assert entry.sha256 is not None
+        tools, sha256 = self._tools, entry.sha256
+        # In this order: whoever waits for a claim holds no slot, so whoever has one gets on.
+        with tools.claims.holding(sha256, tools.cancel, lambda: self._tell_claimed(entry)) as late:
+            if late and sha256 in self.stored([Blob(sha256, entry.size_bytes)]):
+                return False
+            with tools.slots.turn(self, tools.cancel, self._tell):
+                return self._send(entry, content)
+
+    def _tell_claimed(self, entry: FileEntry) -> None:
+        self._tell(T("another copy sends what {path} holds; waiting for it", path=entry.path))
+
+    def _tell(self, text: Text) -> None:
+        self._tools.observe(Note("info", text))
+
+    def _send(self, entry: FileEntry, content: Content | None) -> bool:
         assert entry.sha256 is not None
         blob = Blob(entry.sha256, entry.size_bytes)
         tools, patience = self._tools, self._tools.patience(Side.TARGET)

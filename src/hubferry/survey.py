@@ -24,6 +24,7 @@ from hubferry.errors import (
     Side,
 )
 from hubferry.events import Listed, Note, Observer, Resolved, StepStarted
+from hubferry.governor.ports import Claims, FreeClaims, FreeSlots, Slots
 from hubferry.hubs.base import Hub, HubTraits, SourceHub, TargetHub
 from hubferry.lanes import Lanes
 from hubferry.ledger import Ledger
@@ -52,6 +53,9 @@ BUFFER_BYTES = 16 * 1024 * 1024
 
 Hugging Face turns files above 10 MB into LFS files, so regular files fit.
 """
+
+HELD_CONTENT_BYTES = 64 * 1024 * 1024
+"""Small files read ahead of their commit by a process, at most."""
 
 _STAT_SIZE = 50
 
@@ -98,7 +102,13 @@ class Tools:
     lanes: Lanes = field(default_factory=Lanes)
     """The connections that large files are read over."""
     uploads: Climber = field(default_factory=lambda: Climber(1, 1))
-    """How many blobs travel at the same time."""
+    """How many blobs of this process travel at the same time."""
+    slots: Slots = field(default_factory=FreeSlots)
+    """Places of blobs on their way, for all who use the target's account."""
+    claims: Claims = field(default_factory=FreeClaims)
+    """Who sends which blob to the target."""
+    held_content_bytes: int = HELD_CONTENT_BYTES
+    """Small files read ahead of their commit, at most; above it only blobs are started."""
     mover: Engine | None = None
     """Runs a delivery, which needs room beside its blobs; None: ``engine`` does."""
 

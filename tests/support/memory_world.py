@@ -9,6 +9,7 @@ from hubferry.climbing import Climber
 from hubferry.control import CancelToken, Patience, WaitBudget
 from hubferry.engines import Engine, make_engine
 from hubferry.events import Event
+from hubferry.governor.ports import Claims, FreeClaims, FreeSlots, Slots
 from hubferry.guards import Confirm
 from hubferry.hubs.base import BlobBody, UploadTicket
 from hubferry.hubs.memory import MemoryHub
@@ -16,7 +17,7 @@ from hubferry.ledger import Ledger
 from hubferry.model import Address, Blob, CommitChange, RepoId, RepoInfo, Visibility
 from hubferry.outcome import RunReport
 from hubferry.plan import Plan, Policy
-from hubferry.survey import Survey, Tools, draw_plan, survey
+from hubferry.survey import HELD_CONTENT_BYTES, Survey, Tools, draw_plan, survey
 from hubferry.transfer import Job, copy_repo
 
 SOURCE = Address(RepoId("memory", "org/source"))
@@ -67,6 +68,9 @@ class World:
     events: list[Event] = field(default_factory=list)
     workers: int = 1
     engine: Engine | None = None
+    held_content_bytes: int = HELD_CONTENT_BYTES
+    slots: Slots = field(default_factory=FreeSlots)
+    claims: Claims = field(default_factory=FreeClaims)
 
     @property
     def source_files(self) -> Mapping[str, bytes]:
@@ -91,6 +95,9 @@ class World:
             lambda side: no_pauses(self.cancel),
             self.events.append,
             uploads=Climber(self.workers, self.workers),
+            slots=self.slots,
+            claims=self.claims,
+            held_content_bytes=self.held_content_bytes,
         )
 
     def limit_commits(self, max_changes: int, max_inline_bytes: int = 8 * KIB * KIB) -> None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 from tests.support.memory_world import BIG, KIB, MODEL, TARGET, CountingHub, World, big
 
-from hubferry import delivery
 from hubferry.climbing import Climber
 from hubferry.delivery import NETWORK_DOWN_AFTER, RESEND_ROUNDS, Delivery
 from hubferry.engines import make_engine
@@ -228,13 +227,13 @@ class HeldMeter:
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_small_files_wait_in_bounded_memory_behind_a_slow_blob(
-    workers: int, monkeypatch: pytest.MonkeyPatch
+    workers: int,
 ) -> None:
     limit, size, count = 64 * KIB, 1 * KIB, 2000
-    monkeypatch.setattr(delivery, "HELD_CONTENT_BYTES", limit)
     files = {"aaa-slow.bin": big(1)}
     files |= {f"small/{n:05}.txt": n.to_bytes(8, "big") * (size // 8) for n in range(count)}
     world = fresh(files, workers)
+    world.held_content_bytes = limit
     world.limit_commits(256, 32 * KIB)
     meter = HeldMeter(world)
     may_end = threading.Event()
@@ -270,14 +269,14 @@ def test_small_files_wait_in_bounded_memory_behind_a_slow_blob(
     assert meter.peak <= limit + size, "more small files were held than allowed"
 
 
-def test_repeated_small_contents_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_small_contents_do_not_fill_the_memory() -> None:
     """Each content is wanted in an early and in a late commit: it is read twice, not kept."""
     limit, size, count = 16 * KIB, 1 * KIB, 200
-    monkeypatch.setattr(delivery, "HELD_CONTENT_BYTES", limit)
     data = [n.to_bytes(8, "big") * (size // 8) for n in range(count)]
     files = {f"a/{n:04}.txt": data[n] for n in range(count)}
     files |= {f"z/{n:04}.txt": data[n] for n in range(count)}
     world = fresh(files)
+    world.held_content_bytes = limit
     world.limit_commits(256, 8 * KIB)
     meter = HeldMeter(world)
     deliver(world)
@@ -285,14 +284,12 @@ def test_repeated_small_contents_do_not_fill_the_memory(monkeypatch: pytest.Monk
     assert meter.peak <= limit + size
 
 
-def test_blobs_go_on_while_the_memory_for_small_files_is_full(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(delivery, "HELD_CONTENT_BYTES", 2 * KIB)
+def test_blobs_go_on_while_the_memory_for_small_files_is_full() -> None:
     files = {f"a/{n:03}.txt": bytes([n]) * KIB for n in range(40)}
     files |= {f"m/{n}.bin": big(n) for n in range(6)}
     files |= {f"z/{n:03}.txt": bytes([100 + n]) * KIB for n in range(40)}
     world = fresh(files, workers=3)
+    world.held_content_bytes = 2 * KIB
     world.limit_commits(7)
     deliver(world)
     assert dict(world.target_files) == files

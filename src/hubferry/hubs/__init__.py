@@ -15,6 +15,7 @@ from hubferry.control import CancelToken, Patience
 from hubferry.hubs.base import SourceHub, TargetHub
 
 if TYPE_CHECKING:
+    from hubferry.net.pacing import Brakes
     from hubferry.net.secret import Secret
 
 
@@ -34,6 +35,8 @@ class Connection:
     proxy: str | None = None
     transport: str = "auto"
     """How large files are read, where the hub knows several ways: ``auto``, ``http``, ``xet``."""
+    brakes: Brakes | None = None
+    """What is shared with all who use the same account; None: nothing."""
 
 
 class Link(Protocol):
@@ -65,6 +68,10 @@ class HubKind:
     open: Callable[[Connection], FullHub]
     store_login: Callable[[Secret, str | None], None]
     """Keeps a checked token where the official client keeps it; second: a custom endpoint."""
+    default_branch: str = "main"
+    """As the hub's traits say, for those who do not open it."""
+    parse_collection: Callable[[str, str | None], str | None] | None = None
+    """The slug a collection's web link names (second: a custom endpoint), where a hub has them."""
 
 
 def _huggingface(connection: Connection) -> FullHub:
@@ -78,6 +85,7 @@ def _huggingface(connection: Connection) -> FullHub:
         cancel=connection.cancel,
         patience=connection.patience,
         transport=Transport(connection.transport),
+        brakes=connection.brakes,
     )
 
 
@@ -86,6 +94,15 @@ def _huggingface_link(text: str, endpoint: str | None) -> Link | None:
     from hubferry.hubs.huggingface.auth import default_endpoint
 
     return parse_link(text, endpoint=endpoint or default_endpoint())
+
+
+def _huggingface_collection(text: str, endpoint: str | None) -> str | None:
+    if "/collections/" not in text:
+        return None
+    from hubferry.hubs.huggingface.address import parse_collection
+    from hubferry.hubs.huggingface.auth import default_endpoint
+
+    return parse_collection(text, endpoint=endpoint or default_endpoint())
 
 
 def _huggingface_login(token: Secret, endpoint: str | None) -> None:
@@ -103,6 +120,7 @@ def _modelscope(connection: Connection) -> FullHub:
         proxy=connection.proxy,
         cancel=connection.cancel,
         patience=connection.patience,
+        brakes=connection.brakes,
     )
 
 
@@ -146,6 +164,8 @@ HUBS: Mapping[str, HubKind] = {
             _huggingface_link,
             _huggingface,
             _huggingface_login,
+            default_branch="main",
+            parse_collection=_huggingface_collection,
         ),
         HubKind(
             "ms",
@@ -155,6 +175,7 @@ HUBS: Mapping[str, HubKind] = {
             _modelscope_link,
             _modelscope,
             _modelscope_login,
+            default_branch="master",
         ),
         HubKind(
             "file",
@@ -164,6 +185,7 @@ HUBS: Mapping[str, HubKind] = {
             _no_link,
             _local,
             _no_login,
+            default_branch="folder",
         ),
     )
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -58,7 +58,7 @@ from hubferry.model import (
 )
 from hubferry.net.config import HttpConfig, origin_of
 from hubferry.net.http import Credentials, HttpClient
-from hubferry.net.pacing import Pacer
+from hubferry.net.pacing import Brakes, Pacer, Refused, braked
 from hubferry.net.secret import Secret, as_token
 from hubferry.net.status import Refusal
 from hubferry.net.stream import SlicedStream
@@ -108,6 +108,7 @@ class HuggingFaceHub:
         proxy: None: as the environment says.
         patience: makes the budget of tries for each listing page.
         transport: how large files are read.
+        brakes: what is shared with all who use the same account.
 
     Raises:
         UsageError: ``HF_HUB_OFFLINE`` is set, the endpoint is not an http(s) URL, or Xet
@@ -123,6 +124,7 @@ class HuggingFaceHub:
         cancel: CancelToken,
         patience: Callable[[], Patience],
         transport: Transport = Transport.AUTO,
+        brakes: Brakes | None = None,
     ) -> None:
         if official.is_offline():
             raise UsageError(T("HF_HUB_OFFLINE is set, so Hugging Face must not be asked"))
@@ -136,11 +138,15 @@ class HuggingFaceHub:
         self._patience = patience
         config = HttpConfig(proxy=proxy)
         pacer = Pacer(partial(wire.request_kind, self._origin), patience)
+        self._brakes = brakes
+        if brakes is not None:
+            brakes.bind(self.endpoint, self._token)
         self._client = HttpClient(
             config,
             credentials=self._credentials(self._authorization),
             map_refusal=self._read_refusal,
             pacer=pacer,
+            brake=self._brake,
         )
         # A client of its own: Git wants the token in another form.
         self._git_client = HttpClient(
@@ -383,6 +389,9 @@ class HuggingFaceHub:
                 revision=info.revision,
                 repo_type=info.repo.repo_type.value,
             )
+
+    def _brake(self, method: str, url: str) -> AbstractContextManager[Refused]:
+        return braked(self._brakes, wire.brake_kind(self._origin, method, url), self._patience)
 
     def _credentials(self, headers: Callable[[], dict[str, str]]) -> Credentials | None:
         return None if self._token is None else Credentials(frozenset({self._origin}), headers)

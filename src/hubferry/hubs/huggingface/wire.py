@@ -27,6 +27,7 @@ from hubferry.net.stream import Hop
 from hubferry.text import T
 
 PUBLIC_ENDPOINT = "https://huggingface.co"
+_COMMIT = re.compile(r"/api/((?:models|datasets|spaces)/.+)/commit/")
 _NEXT = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 
 
@@ -99,6 +100,28 @@ def request_kind(hub: Origin, url: str) -> str | None:
     if "/api/" not in path:
         return "page"
     return "resolve-cache" if "/api/resolve-cache/" in path else "api"
+
+
+def brake_kind(hub: Origin, method: str, url: str) -> str | None:
+    """What shares a refusal that names no window: kinds with limits of their own are apart.
+
+    None: nobody else has to know. Git is one of these: it is only a quicker way, and who
+    waits for it long does without (``reading.read_bulk``).
+    """
+    kind = request_kind(hub, url)
+    path = urlsplit(url).path
+    if kind == "page" and "/info/lfs/" in path:
+        return "lfs"
+    if kind is None or ".git/" in path:
+        return None
+    if kind != "api":
+        return kind
+    if path.endswith("/api/whoami-v2"):
+        return "whoami"
+    if method == "POST" and path.endswith("/api/repos/create"):
+        return "create"
+    commit = _COMMIT.search(path) if method == "POST" else None
+    return f"commit:{commit[1]}" if commit else "api"
 
 
 def at_endpoint(url: str, endpoint: str) -> str:

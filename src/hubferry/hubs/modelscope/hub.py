@@ -10,6 +10,7 @@ whole files.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -50,7 +51,7 @@ from hubferry.model import (
     make_listing,
 )
 from hubferry.net.config import HttpConfig
-from hubferry.net.pacing import Spacing
+from hubferry.net.pacing import Brakes, Refused, Spacing, braked
 from hubferry.net.secret import Secret
 from hubferry.text import T, Text
 
@@ -92,6 +93,7 @@ class ModelScopeHub:
         token: None: as the environment or the stored login says; False: anonymous.
         proxy: None: as the environment says.
         patience: makes the budget of tries for each listing answer.
+        brakes: what is shared with all who use the same account.
     """
 
     def __init__(
@@ -102,13 +104,17 @@ class ModelScopeHub:
         proxy: str | None = None,
         cancel: CancelToken,
         patience: Callable[[], Patience],
+        brakes: Brakes | None = None,
     ) -> None:
         self.endpoint = find_endpoint(endpoint)
         self._login = find_login(token, self.endpoint)
+        self._brakes = brakes
+        if brakes is not None:
+            brakes.bind(self.endpoint, self._login.token)
         self._cancel = cancel
         self._patience = patience
         config = HttpConfig(proxy=proxy, user_agent=official.USER_AGENT)
-        self._net = Transport(self.endpoint, self._login.token, config)
+        self._net = Transport(self.endpoint, self._login.token, config, self._brake)
         self._read_before: set[RepoId] = set()
         self._rangeless: set[str] = set()
         self._spacing: dict[RepoId, Spacing] = {}
@@ -293,7 +299,7 @@ class ModelScopeHub:
                     raise
                 client.get_repo_info(repo.name, kind)
 
-        self._net.ask(self._asked(T("create the repository")), create)
+        self._net.ask(self._asked(T("create the repository")), create, kind="create")
 
     def missing_blobs(
         self, info: RepoInfo, blobs: Collection[Blob]
@@ -304,7 +310,7 @@ class ModelScopeHub:
         self._cancel.check()
         asked = self._asked(T("say which blobs it holds"))
         data = self._net.post(asked, sending.batch_path(info.repo), sending.batch_request(blobs))
-        actions = self._net.ask(asked, partial(sending.batch_answer, data, blobs))
+        actions = self._net.read(asked, partial(sending.batch_answer, data, blobs))
         by_digest = {blob.sha256: blob for blob in blobs}
         return {oid: UploadTicket(by_digest[oid], action) for oid, action in actions.items()}
 
@@ -332,10 +338,20 @@ class ModelScopeHub:
             revision=quote(info.revision, safe=""),
         )
         # The limit is the repository's, and its value is told nowhere.
-        spacing = self._spacing.setdefault(info.repo, Spacing(self._patience))
-        with spacing.turn(T("commit")):
-            answer = self._net.ask(asked, commit)
+        kind = f"commit:{info.repo}"
+        with self._spaced(info.repo, kind).turn(T("commit")):
+            answer = self._net.ask(asked, commit, kind=kind)
         return sending.commit_id(answer)
+
+    def _spaced(self, repo: RepoId, kind: str) -> Spacing:
+        known = self._spacing.get(repo)
+        if known is None:
+            turns = self._brakes.gap(kind) if self._brakes else None
+            known = self._spacing.setdefault(repo, Spacing(self._patience, turns=turns))
+        return known
+
+    def _brake(self, kind: str) -> AbstractContextManager[Refused]:
+        return braked(self._brakes, kind, self._patience)
 
     def tag(self, info: RepoInfo, name: str) -> None:
         """Tag the head of ``info.revision``; fine if the tag exists."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
-from hubferry.errors import CopyError, HubError, UnavailableError
+from hubferry.errors import CopyError, HubError, RateLimitedError, UnavailableError
 from hubferry.hubs.modelscope import official
 from hubferry.hubs.modelscope.address import HOSTS
 from hubferry.hubs.modelscope.failures import Asked, Failure, failure_in
@@ -16,12 +17,14 @@ from hubferry.hubs.modelscope.wire import RefusedAnswer, unwrap
 from hubferry.net.answers import parse_json
 from hubferry.net.config import HttpConfig, Origin, origin_of
 from hubferry.net.http import Credentials, HttpAnswer, HttpClient, HttpStream
+from hubferry.net.pacing import Refused
 from hubferry.net.secret import Secret
 from hubferry.net.status import Refusal, excerpt, request_id, retry_after_seconds
 from hubferry.text import T
 
 R = TypeVar("R")
 
+API_KIND = "api"
 _ANSWER_SECONDS = 300.0
 _STORING_BYTES_PER_SECOND = 50e6
 """A guess at the slowest store: 100 GB are waited for like the official client does."""
@@ -31,18 +34,40 @@ class Transport:
     """Both clients of one hub, ours and the official one. Thread-safe.
 
     ``official_client`` is the ``LegacyClient``; use it inside :meth:`ask` only.
+
+    Args:
+        brake: a turn for a request of a kind: requests that are too frequent are refused by
+            kind, and all who use the account wait for it.
     """
 
-    def __init__(self, endpoint: str, token: Secret | None, config: HttpConfig) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        token: Secret | None,
+        config: HttpConfig,
+        brake: Callable[[str], AbstractContextManager[Refused]],
+    ) -> None:
         self.endpoint = endpoint
+        self._brake = brake
         self._token = token
         self._own = own_origins(endpoint)
         credentials = Credentials(self._own, self._headers) if token else None
         self._http = HttpClient(config, credentials=credentials, map_refusal=self._read_refusal)
         self.official_client: Any = official.make_client(endpoint, token, config)
 
-    def ask(self, asked: Asked, work: Callable[[], R]) -> R:
-        """Run ``work``; its failures come out as our errors."""
+    def ask(self, asked: Asked, work: Callable[[], R], kind: str = API_KIND) -> R:
+        """Run ``work``, a request of this kind; its failures come out as our errors."""
+        with self._brake(kind) as refused:
+            try:
+                return self.read(asked, work)
+            except RateLimitedError as error:
+                # What sends a body may end by its source's refusal, which is not this hub's.
+                if error.side is None:
+                    refused(error.retry_after_seconds)
+                raise
+
+    def read(self, asked: Asked, work: Callable[[], R]) -> R:
+        """Run ``work``, which asks nothing: it reads an answer."""
         return official.call(asked, work, endpoint=self.endpoint)
 
     def get(self, asked: Asked, path: str, query: Mapping[str, str] | None = None) -> object:
@@ -58,7 +83,11 @@ class Transport:
     def open(self, asked: Asked, url: str, start: int = 0, end: int | None = None) -> HttpStream:
         """Open a download, following the redirect to the store without our credentials."""
         is_part = start > 0 or end is not None
-        return self.ask(asked, lambda: self._http.get(url, start=start, end=end, remembers=is_part))
+        return self.ask(
+            asked,
+            lambda: self._http.get(url, start=start, end=end, remembers=is_part),
+            kind="file",
+        )
 
     def put(
         self, asked: Asked, action: UploadAction, length: int, chunks: Iterable[memoryview]
@@ -75,6 +104,7 @@ class Transport:
                     action.href, headers, length, chunks, answer_timeout_seconds=patience
                 )
             ),
+            kind="store",
         )
 
     def confirm(self, asked: Asked, action: UploadAction, oid: str, length: int) -> None:
