@@ -24,15 +24,16 @@ from hubferry.batch.expanding import Expanded, Expander
 from hubferry.batch.planning import Planner
 from hubferry.batch.running import Batch, Limits
 from hubferry.batch.turns import Turn, Turns
-from hubferry.batch.values import BatchPlan, BatchReport, Item, ItemState
+from hubferry.batch.values import UNFINISHED, BatchPlan, BatchReport, Item, ItemState
 from hubferry.control import call
 from hubferry.engines import make_engine
 from hubferry.errors import CopyError, ExitCode, LedgerError, Side
 from hubferry.events import BatchStarted, Event, InRepo, Note, RepoEvent
+from hubferry.history import error_row
 from hubferry.hubs.base import Hub
 from hubferry.locks import writer_lock
 from hubferry.manifest.templates import target_of
-from hubferry.manifest.values import Manifest
+from hubferry.manifest.values import Entry, Manifest
 from hubferry.model import Address, RepoId
 from hubferry.net.redact import redact
 from hubferry.outcome import ErrorRecord, PlanReport, RunReport
@@ -66,6 +67,9 @@ class BatchOptions:
     only_pairs: Collection[Pair] | None = None
     """Pairs of source and target that count, of all that the manifest means."""
     may_start: Callable[[], bool] = lambda: True
+    retry_seconds: float | None = None
+    """What failed in an earlier run waits this long for its next try, then twice as long...; a
+    change of its source ends the wait. None: it is tried each time."""
     command: str = "batch"
 
 
@@ -130,6 +134,36 @@ class Batching:
             expanded, plan, app.cancel
         )
 
+    def check(self) -> list[str]:
+        """Ask every hub of the manifest whose our token is; the hubs' titles.
+
+        Raises:
+            CopyError: a hub does not answer, or does not know the token; the message names the
+                first entry that needs it.
+        """
+        first: dict[tuple[str, Side], Entry] = {}
+        for entry in self.manifest.entries:
+            source = entry.source
+            scheme = source.repo.hub if isinstance(source, Address) else source.hub
+            first.setdefault((scheme, Side.SOURCE), entry)
+            first.setdefault((self._target_hub(entry), Side.TARGET), entry)
+        for (scheme, side), entry in first.items():
+            try:
+                self.app.check_token(scheme, side)
+            except CopyError as error:
+                place, said = str(entry.place), error.message
+                error.message = T("{place}: {message}", place=place, message=said)
+                raise
+        return sorted({self.app.hub(RepoId(s, ""), side).traits.title for s, side in first})
+
+    def _target_hub(self, entry: Entry) -> str:
+        """The hub that an entry's target is on, whatever its name will be."""
+        source = entry.source
+        if isinstance(source, Address):
+            return self._fill(entry.target, source, source.revision).repo.hub
+        sample = Address(RepoId(source.hub, "owner/name"))
+        return self._fill(entry.target, sample, None).repo.hub
+
     @property
     def repos_at_once(self) -> int:
         """Repositories side by side."""
@@ -177,6 +211,7 @@ class Batching:
             self._size_of,
             self._verify_seconds,
             time.time,
+            self.options.retry_seconds,
         )
 
     # --- one item -------------------------------------------------------------------
@@ -321,23 +356,7 @@ def summary_of(report: BatchReport) -> str:
                     "error": error_row(item.error) if item.error else None,
                 }
                 for item in items
-                if item.state in (ItemState.FAILED, ItemState.GONE, ItemState.STOPPED)
+                if item.state in UNFINISHED
             ],
         }
     )
-
-
-def error_row(error: ErrorRecord) -> dict[str, Any]:
-    """An error as the ledger keeps it: English, no secret."""
-    return {
-        "error": error.error,
-        "headline": error.headline,
-        "side": error.side,
-        "step": error.step,
-        "repo": error.repo,
-        "path": error.path,
-        "message": str(error.message),
-        "hint": str(error.hint) if error.hint else None,
-        "request_id": error.request_id,
-        "exit_code": error.exit_code,
-    }

@@ -281,7 +281,7 @@ def _repos_of(row: Row, kept: Mapping[str, Any], attempts: Sequence[Row]) -> tup
     # and what never came to a try has no row.
     for item in kept.get("items") or ():
         number = item["number"]
-        errors = (_error(item["error"]),) if item.get("error") else ()
+        errors = (error_of_row(item["error"]),) if item.get("error") else ()
         known = found.get(number)
         if known is None:
             ends = item["source"], item["target"]
@@ -329,10 +329,10 @@ def _repo(
 
 
 def _errors(kept: Mapping[str, Any]) -> tuple[ErrorRecord, ...]:
-    return tuple(_error(row) for row in kept.get("errors") or ())
+    return tuple(error_of_row(row) for row in kept.get("errors") or ())
 
 
-def _error(row: Mapping[str, Any]) -> ErrorRecord:
+def error_of_row(row: Mapping[str, Any]) -> ErrorRecord:
     """An error of the ledger; rows of older versions tell less."""
     return ErrorRecord(
         error=row.get("error") or "error",

@@ -30,6 +30,7 @@ from hubferry.ledger import Ledger, RepoRecord
 from hubferry.manifest.values import Collection as CollectionSource
 from hubferry.manifest.values import Entry, Manifest, OwnerPattern, Search
 from hubferry.model import Address, RepoId, RepoSummary, RepoType, Visibility
+from hubferry.outcome import ErrorRecord
 from hubferry.text import T, Text
 
 Fill = Callable[[str, Address, str | None], Address]
@@ -308,7 +309,7 @@ class Expander:
 
     def _lost(self, record: RepoRecord, address: str, source: OwnerPattern) -> Notice | None:
         if record.state == GONE and record.error:
-            return Notice("gone", address, Text(str(record.error.get("message", ""))))
+            return Notice("gone", address, error_of_row(record.error).message)
         repo = _repo_named(address, source.hub, source.query.repo_type)
         if repo is None:
             return None
@@ -325,8 +326,9 @@ class Expander:
                 return None  # a list may lag behind
             text = T("it is called {name} now; its target keeps its name", name=summary.repo.name)
             kind = "renamed"
-        error = {"error": kind, "message": str(text)}
-        self._ledger.remember(replace(record, state=GONE, error=error))
+        error = NotFoundError(text, side=Side.SOURCE, step="expand", repo=address)
+        kept = error_row(ErrorRecord.of(error))
+        self._ledger.remember(replace(record, state=GONE, error=kept))
         return Notice(kind, address, text)
 
 

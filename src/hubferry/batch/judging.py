@@ -87,3 +87,24 @@ def is_unchanged(record: RepoRecord, marks: Marks) -> bool:
         record.source_mark == marks.source is not None
         and record.target_mark == marks.target is not None
     )
+
+
+LONGEST_RETRY_SECONDS = 86_400.0
+
+
+def next_try_at(now: float, retry_seconds: float, failures: int) -> float:
+    """When a pair that failed ``failures`` times in a row is tried again, in Unix seconds."""
+    pause = retry_seconds * 2.0 ** min(failures - 1, 30)
+    return now + min(LONGEST_RETRY_SECONDS, pause)
+
+
+def is_not_due(record: RepoRecord | None, wish: str, source_mark: str | None, now: float) -> bool:
+    """Whether a pair that failed can wait: nothing was asked anew and its source is the same."""
+    return (
+        record is not None
+        and record.state in (PARTIAL, FAILED, GONE)
+        and record.wish == wish
+        and record.next_try_at is not None
+        and now < record.next_try_at
+        and (source_mark is None or source_mark == record.source_mark)
+    )

@@ -24,6 +24,7 @@ from hubferry.batch.judging import (
     PARTIAL,
     SIZED,
     Marks,
+    is_not_due,
     is_unchanged,
     may_be_unchanged,
     policy_of,
@@ -31,6 +32,7 @@ from hubferry.batch.judging import (
 )
 from hubferry.batch.values import Item, ItemState, LeftOut, Notice
 from hubferry.errors import AccessError, CancelledError, CopyError, NotFoundError, Side
+from hubferry.history import error_of_row
 from hubferry.ledger import Ledger, RepoRecord
 from hubferry.model import RepoSummary
 from hubferry.outcome import ErrorRecord, RunReport
@@ -91,10 +93,16 @@ class Turns:
     size_of: Callable[[Turn], int]
     verify_seconds: float
     now: Callable[[], float]
+    retry_seconds: float | None = None
+    """What failed waits this long, then twice as long...; None: it is tried each time."""
 
     def settled_by_lists(self, turn: Turn) -> TurnResult | None:
         """The result, where lists and the ledger answer everything; asks nobody."""
         item = turn.item
+        if self.retry_seconds is not None:
+            mark = item.source_summary.mark if item.source_summary else None
+            if is_not_due(turn.record, turn.wish, mark, self.now()):
+                return _waiting(turn)
         if item.source_summary is None or item.source.revision is not None:
             return None
         conditions = item.entry.conditions
@@ -302,6 +310,12 @@ def verified_record(
         visibility=report.visibility.value,
         last_run_id=report.run_id,
     )
+
+
+def _waiting(turn: Turn) -> TurnResult:
+    assert turn.record is not None, "only what has failed waits"
+    error = error_of_row(turn.record.error or {})
+    return TurnResult(ItemState.WAITING, errors=(error,))
 
 
 def _left_out(turn: Turn, condition: str, reason: Text) -> TurnResult:

@@ -29,6 +29,11 @@ class ItemState(StrEnum):
     """The source was copied before and is not there any more, or cannot be read any more."""
     STOPPED = "stopped"
     """The batch was stopped before its turn was over."""
+    WAITING = "waiting"
+    """It failed in an earlier run, its source has not changed since, and it is not due yet."""
+
+
+UNFINISHED = (ItemState.FAILED, ItemState.GONE, ItemState.STOPPED, ItemState.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +169,7 @@ class BatchReport:
         """The process exit code that tells this outcome."""
         if self.was_cancelled:
             return ExitCode.CANCELLED
-        bad = self.of(ItemState.FAILED, ItemState.GONE, ItemState.STOPPED)
+        bad = self.of(*UNFINISHED)
         errors = [*self.errors, *(item.error for item in bad if item.error)]
         if not bad and not errors:
             return ExitCode.OK

@@ -49,9 +49,7 @@ class Invocation:
         self.is_quiet = bool(options.get("quiet"))
         self.cancel = CancelToken()
         self.stopper = Stopper(self.cancel, self._last_words)
-        self.progress: Progress = make_progress(
-            options.get("progress") or "auto", is_quiet=self.is_quiet, workers=self._workers
-        )
+        self.progress: Progress = self._make_progress(options.get("progress") or "auto")
         self.out: Console = streams.PipeSafeConsole(sys.stdout, before=self.progress.stop)
         self.err: Console = streams.PipeSafeConsole(sys.stderr, before=self.progress.stop)
         self._app: App | None = None
@@ -61,6 +59,9 @@ class Invocation:
     @property
     def _workers(self) -> int:
         return min(SHOWN_FILES, int(self.options.get("workers") or SHOWN_FILES))
+
+    def _make_progress(self, mode: str) -> Progress:
+        return make_progress(mode, is_quiet=self.is_quiet, workers=self._workers)
 
     def __enter__(self) -> Self:
         level = str(self.options.get("log_level") or "WARNING").upper()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-STATES = frozenset({"equal", "partial", "failed", "gone"})
+STATES = frozenset({"equal", "partial", "failed", "gone", "sized"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +16,9 @@ class RepoRecord:
     Args:
         source, target: addresses as text, with their revision; together the key.
         wish: digest of what was asked for; another wish means another look.
-        state: ``equal`` (verified), ``partial`` (begun and not finished), ``failed``, or ``gone``
-            (the source cannot be read any more).
+        state: ``equal`` (verified), ``partial`` (begun and not finished), ``failed``, ``gone``
+            (the source cannot be read any more) or ``sized`` (nothing was copied: a condition on
+            the size left it out).
         source_mark, target_mark: what lists told of both when ``state`` came to be.
         verified_at, next_try_at: Unix seconds.
         size_bytes: of ``files`` files.

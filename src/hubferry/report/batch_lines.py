@@ -21,6 +21,7 @@ STATES = {
     "failed": T("failed"),
     "gone": T("gone"),
     "stopped": T("not finished"),
+    "waiting": T("not due yet"),
 }
 
 

@@ -20,7 +20,9 @@ class BatchItem:
     number: int
     source: str
     target: str
-    state: Literal["unchanged", "copied", "equal", "left_out", "failed", "gone", "stopped"]
+    state: Literal[
+        "unchanged", "copied", "equal", "left_out", "failed", "gone", "stopped", "waiting"
+    ]
     attempts: int
     verified: bool | None
     files: shapes.Files

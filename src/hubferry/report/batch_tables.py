@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 
 from hubferry.batch.values import (
+    UNFINISHED,
     BatchPlan,
     BatchReport,
     ItemOutcome,
     ItemPlan,
-    ItemState,
     LeftOut,
     Notice,
 )
@@ -29,7 +29,6 @@ _PLANNED = {
     "left_out": T("left out"),
     "failed": T("cannot be planned"),
 }
-_BAD = (ItemState.FAILED, ItemState.GONE, ItemState.STOPPED)
 
 
 def print_batch(console: Console, report: BatchReport) -> None:
@@ -42,7 +41,7 @@ def print_batch(console: Console, report: BatchReport) -> None:
     console.print(facts(_batch_facts(report)))
     print_left_out(console, report.left_out)
     print_notices(console, report.notices)
-    print_failed(console, report.of(*_BAD))
+    print_failed(console, report.of(*UNFINISHED))
 
 
 def _batch_facts(report: BatchReport) -> Iterable[tuple[Text, str]]:

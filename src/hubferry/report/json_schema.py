@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hubferry.report import shapes
+from hubferry.report import batch_shapes, shapes, watch_shapes
 
 SHAPES: Mapping[str, type] = {
     "report": shapes.Run,
@@ -21,6 +21,10 @@ SHAPES: Mapping[str, type] = {
     "hook": shapes.HookShape,
     "ledger": shapes.LedgerShape,
     "lab": shapes.LabShape,
+    "batch": batch_shapes.BatchShape,
+    "batch_plan": batch_shapes.BatchPlanShape,
+    "batch_check": batch_shapes.BatchCheckShape,
+    "watch": watch_shapes.WatchShape,
 }
 """By file name. A command that fails before it has an answer prints a ``report``."""
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

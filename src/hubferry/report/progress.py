@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from hubferry.report.batch_bars import BatchBars
+from hubferry.report.batch_lines import BatchLines
 from hubferry.report.console import PipeSafeConsole
 from hubferry.report.lines import LineProgress
 from hubferry.report.observer import Progress
@@ -18,3 +20,13 @@ def make_progress(mode: str, *, is_quiet: bool, workers: int) -> Progress:
         console = PipeSafeConsole(sys.stderr, force_terminal=True if mode == "on" else None)
         return BarProgress(console, workers)
     return LineProgress(sys.stderr)
+
+
+def make_batch_progress(mode: str, *, is_quiet: bool, shown: int) -> Progress:
+    """The same for many repositories at a time."""
+    if mode == "off" or is_quiet:
+        return Progress()
+    if mode == "on" or sys.stderr.isatty():
+        console = PipeSafeConsole(sys.stderr, force_terminal=True if mode == "on" else None)
+        return BatchBars(console, shown)
+    return BatchLines(sys.stderr)

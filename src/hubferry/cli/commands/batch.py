@@ -1,0 +1,106 @@
+"""``hubferry batch``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hubferry.cli import options as opt
+from hubferry.cli.batching import (
+    BatchInvocation,
+    batch_options,
+    delete_option,
+    manifest_argument,
+    only_options,
+    to_option,
+)
+from hubferry.cli.localized import WHAT, Command
+from hubferry.i18n import tr
+from hubferry.manifest.values import Manifest
+from hubferry.report.batch_shapes import BatchCheckShape, plan_shape
+from hubferry.report.batch_tables import print_batch_plan
+from hubferry.report.tables import say
+from hubferry.text import T
+
+
+@click.command(
+    "batch",
+    cls=Command,
+    about=T(
+        "Copy many repositories and verify each one.\n\n"
+        "FILE is a list with SOURCE and TARGET on each line, a CSV file with such columns, or a "
+        "YAML manifest; '-' reads it from standard input. One failure does not stop the others: "
+        "exit code 3 and a list at the end. The same command again goes on where it stopped, and "
+        "costs next to nothing for what has not changed."
+    ),
+)
+@manifest_argument
+@opt.flag(
+    "--check",
+    about=T("Only look for mistakes in FILE, and whether its hubs answer; copy nothing."),
+    section=WHAT,
+)
+@opt.dry_run_option
+@only_options
+@opt.selection
+@to_option
+@delete_option
+@opt.writing
+@opt.mirroring
+@opt.spooling
+@batch_options
+@opt.common
+@click.pass_context
+def batch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:
+    """Parse, bring over, print."""
+    with BatchInvocation(ctx, options) as call:
+        loaded = narrowed(call.load(manifest, is_mirror=options["delete"]), options)
+        if options["check"]:
+            return _check(call, loaded)
+        if options["dry_run"]:
+            plan = call.app.plan_batch(loaded, call.options_of())
+            call.emit(plan_shape(plan), lambda out: print_batch_plan(out, plan))
+            call.say_errors(plan.errors)
+            return int(plan.exit_code)
+        return call.finish_batch(call.app.batch(loaded, call.options_of()))
+
+
+def narrowed(manifest: Manifest, options: dict[str, Any]) -> Manifest:
+    """The manifest with ``--only-new`` and ``--only-changed`` in every entry."""
+    from dataclasses import replace
+
+    from hubferry.errors import UsageError
+
+    if options["only_new"] and options["only_changed"]:
+        raise UsageError(
+            T("--only-new and --only-changed exclude each other"), hint=T("give one of the two")
+        )
+    if not (options["only_new"] or options["only_changed"]):
+        return manifest
+    entries = tuple(
+        replace(
+            entry,
+            conditions=replace(
+                entry.conditions,
+                only_new=entry.conditions.only_new or options["only_new"],
+                only_changed=entry.conditions.only_changed or options["only_changed"],
+            ),
+        )
+        for entry in manifest.entries
+    )
+    return replace(manifest, entries=entries)
+
+
+def _check(call: BatchInvocation, manifest: Manifest) -> int:
+    hubs = call.app.check_manifest(manifest)
+    shape = BatchCheckShape("batch", manifest.file, len(manifest.entries), hubs)
+    text = T(
+        "{manifest}: no mistakes in {count} entries; {hubs} answer",
+        manifest=manifest.file,
+        count=len(manifest.entries),
+        hubs=", ".join(hubs),
+    )
+    call.emit(shape, lambda out: say(out, tr(text), "green"))
+    return 0
