@@ -34,6 +34,23 @@ class Section:
     results: Results
     verdicts: Sequence[Verdict]
 
+    @property
+    def name(self) -> str:
+        """The scenario's."""
+        return self.scenario.name
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A scenario that copies nothing: its table as it is to be shown."""
+
+    name: str
+    title: str
+    remark: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    verdicts: Sequence[Verdict]
+
 
 @dataclass(frozen=True)
 class _Column:
@@ -43,7 +60,7 @@ class _Column:
 
 
 def render_all(
-    sections: Sequence[Section], machine: Sequence[str], *, rounds: int, seconds: float
+    sections: Sequence[Section | Plain], machine: Sequence[str], *, rounds: int, seconds: float
 ) -> str:
     """The whole report: what must be shown and whether it is, then every scenario."""
     facts = [*machine, f"{date.today()}, up to {rounds} rounds, {seconds / 60:.1f} minutes in all"]
@@ -52,15 +69,15 @@ def render_all(
         "\n".join(f"- {fact}" for fact in facts) + "\n",
         _verdicts(sections),
         LEGEND + "\n",
-        *(_render(section) for section in sections),
+        *(render(section) for section in sections),
     ]
     return "\n".join(parts)
 
 
-def _verdicts(sections: Sequence[Section]) -> str:
+def _verdicts(sections: Sequence[Section | Plain]) -> str:
     lines = [_line(["scenario", "must show", "measured", ""]), _line([":---"] * 4)]
     lines += [
-        _line([each.scenario.name, verdict.must, verdict.measured, _mark(verdict)])
+        _line([each.name, verdict.must, verdict.measured, _mark(verdict)])
         for each in sections
         for verdict in each.verdicts
     ]
@@ -71,16 +88,28 @@ def _mark(verdict: Verdict) -> str:
     return "pass" if verdict.is_met else "**short**"
 
 
-def _render(section: Section) -> str:
+def render(section: Section | Plain) -> str:
+    """One scenario's table."""
+    if isinstance(section, Plain):
+        lines = [
+            _line(section.headers),
+            _line(["---:"] * len(section.headers)),
+            *(_line(row) for row in section.rows),
+        ]
+        return _part(section.name, section.title, section.remark, lines)
     scenario, results = section.scenario, section.results
     columns = [column for column in _columns(results) if column.is_shown(results)]
-    remark = f"\n{scenario.remark}\n" if scenario.remark else ""
     lines = [
         _line([column.title for column in columns]),
         _line([":---" if column.title in _TEXTS else "---:" for column in columns]),
         *(_line([column.show(row) for column in columns]) for row in results),
     ]
-    return f"## {scenario.name} - {scenario.title}\n{remark}\n" + "\n".join(lines) + "\n"
+    return _part(scenario.name, scenario.title, scenario.remark, lines)
+
+
+def _part(name: str, title: str, remark: str, lines: Sequence[str]) -> str:
+    shown = f"\n{remark}\n" if remark else ""
+    return f"## {name} - {title}\n{shown}\n" + "\n".join(lines) + "\n"
 
 
 _TEXTS = ("tool", "state", "equal")

@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.report import LEGEND, Section, render_all
+from bench import ledger_scale
+from bench.report import LEGEND, Plain, Section, render_all
 from bench.results import Results
 from bench.rounds import Pace, run_scenario
 from bench.scenarios import all_scenarios, warm_up
@@ -23,8 +24,14 @@ _ROUNDS = 5
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report; 1 if a copy of ours did not end as it should, 2 if a tool is missing."""
     options = _parser().parse_args(argv)
+    copies = [
+        scenario
+        for scenario in all_scenarios(quick=options.quick)
+        if not options.only or scenario.name in options.only
+    ]
     try:
-        check_installed()
+        if copies:
+            check_installed()
     except RuntimeError as exc:
         print(exc, file=sys.stderr)
         return 2
@@ -32,18 +39,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     rounds = options.rounds or (1 if options.quick else _ROUNDS)
     deadline = started + options.minutes * 60
     pace = Pace(rounds, options.long_run_seconds, 0 if options.quick else _REPEAT_SECONDS, deadline)
-    run_scenario(warm_up(), Pace(1, 0, 0, deadline), _tell)
-    sections = []
-    for scenario in all_scenarios(quick=options.quick):
-        if not options.only or scenario.name in options.only:
-            results = Results(scenario.cases, run_scenario(scenario, pace, _tell))
-            sections.append(Section(scenario, results, scenario.judge(results)))
-    text = render_all(sections, machine(), rounds=rounds, seconds=time.monotonic() - started)
+    if copies:
+        run_scenario(warm_up(), Pace(1, 0, 0, deadline), _tell)
+    sections: list[Section | Plain] = []
+    for scenario in copies:
+        results = Results(scenario.cases, run_scenario(scenario, pace, _tell))
+        sections.append(Section(scenario, results, scenario.judge(results)))
+    if not options.only or ledger_scale.NAME in options.only:
+        sections.append(ledger_scale.run(quick=options.quick, tell=_tell))
+    facts = machine(has_copies=bool(copies))
+    text = render_all(sections, facts, rounds=rounds, seconds=time.monotonic() - started)
     print(text)
     output = options.output or (RESULTS if not (options.quick or options.only) else None)
     if output:
         output.write_text(text)
-    ours = [row for each in sections for row in each.results if row.case.tool.name == HUBFERRY.name]
+    measured = [each for each in sections if isinstance(each, Section)]
+    ours = [row for each in measured for row in each.results if row.case.tool.name == HUBFERRY.name]
     return 0 if all(row.is_good for row in ours) else 1
 
 
@@ -52,7 +63,7 @@ def _tell(line: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    names = [scenario.name for scenario in all_scenarios(quick=True)]
+    names = [*(scenario.name for scenario in all_scenarios(quick=True)), ledger_scale.NAME]
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__, epilog=LEGEND)
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work at all?")
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")

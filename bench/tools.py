@@ -77,17 +77,25 @@ FLOOR = Tool(
 USUAL = (HUBFERRY, PEER, TWO_STEP, FLOOR)
 
 
-def machine() -> list[str]:
+def machine(*, has_copies: bool = True) -> list[str]:
     """What the figures were measured on and with, a fact a line."""
+    if not has_copies:
+        return [_computer(), f"hubferry {version('hubferry')} at {_commit()}"]
     packages = ("huggingface_hub", "hf_xet", "modelscope_hub", "urllib3")
     return [
-        f"{os.cpu_count()} cores ({_cpu_model()}), {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}",
+        _computer(),
         f"hubferry {version('hubferry')} at {_commit()}; "
         + ", ".join(f"{name} {version(name)}" for name in packages)
         + f"; {' '.join(_first_line('curl', '--version').split()[:2])}; {_nginx()}",
         f"hfms-bridge in an environment of its own: {_peer_packages()}",
     ]
+
+
+def _computer() -> str:
+    return (
+        f"{os.cpu_count()} cores ({_cpu_model()}), {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )
 
 
 def check_installed() -> None:
