@@ -24,7 +24,8 @@ HUBS = T("Hubs")
 PATIENCE = T("Speed and patience")
 OUTPUT = T("Output")
 LAB = T("The lab")
-_SECTIONS = (WHAT, LAB, TARGET, HUBS, PATIENCE, OUTPUT)
+WHEN = T("When to look")
+_SECTIONS = (WHAT, WHEN, LAB, TARGET, HUBS, PATIENCE, OUTPUT)
 
 
 class Option(click.Option):

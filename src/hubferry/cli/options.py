@@ -275,13 +275,15 @@ showing = stack(
     lang_option,
 )
 
+quiet_option = flag("--quiet", "-q", about=T("Print errors only."), section=OUTPUT)
+
 output = stack(
     flag(
         "--json",
         about=T("Print exactly one JSON object on standard output."),
         section=OUTPUT,
     ),
-    flag("--quiet", "-q", about=T("Print errors only."), section=OUTPUT),
+    quiet_option,
     showing,
 )
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-Parse = Callable[[bytes], RepoId]
-"""The repository that a delivery's body names; ValueError if it names none."""
+Parse = Callable[[bytes], RepoId | None]
+"""The repository that a delivery names; None: nothing that is copied; ValueError: no delivery."""
 
 MAX_BODY_BYTES = 1 << 20
 BODY_SECONDS = 10.0
@@ -174,7 +174,9 @@ def make_app(
             return say(404, "not found")
         except ValueError:
             return say(400, "no delivery of this hub")
-        answer = desk.deliver(repo, hashlib.sha256(body).hexdigest())
+        answer = Answer.IGNORED
+        if repo is not None:
+            answer = desk.deliver(repo, hashlib.sha256(body).hexdigest())
         _log.info("webhook: %s %s", repo, answer.value)
         return say(200 if answer is Answer.SEEN else 202, answer.value)
 
