@@ -105,13 +105,21 @@ def collection_items(data: object) -> list[RepoId]:
     if not isinstance(items, list):
         raise ProtocolError(T("Hugging Face sent a collection without a list of items"))
     try:
+        kinds = [_kind(item) for item in items]
         return [
-            RepoId(HUB, _name(item), RepoType(item["type"]))
-            for item in items
-            if item["type"] in tuple(RepoType)
+            RepoId(HUB, _name(item), RepoType(kind))
+            for item, kind in zip(items, kinds, strict=True)
+            if kind in tuple(RepoType)
         ]
     except (KeyError, TypeError, ValueError):
         raise ProtocolError(T("Hugging Face sent a collection item we cannot read")) from None
+
+
+def _kind(item: Mapping[str, Any]) -> str:
+    kind = item["type"]
+    if not isinstance(kind, str):
+        raise TypeError
+    return kind
 
 
 def _name(data: Mapping[str, Any]) -> str:

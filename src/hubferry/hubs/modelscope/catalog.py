@@ -16,25 +16,36 @@ ReadPage = Callable[[int], CatalogPage]
 def read_all(query: RepoQuery, read_page: ReadPage) -> RepoList:
     """Every repository that the list reaches; incomplete if the hub has more than came.
 
-    The pages have no mark of where the last one ended: a repository that moves in their order
-    while they are read may be told twice or not at all. The total shows whether one is missing.
+    The pages have no mark of where the last one ended: what is made or removed meanwhile shifts
+    the rest, and a repository may be passed over. The total tells; then all is read once more.
 
     Raises:
         ProtocolError: a page that repeats, or repositories of another owner.
     """
+    found = _read_once(query, read_page)
+    if found.is_complete or found.total is None or found.total > CATALOG_LIMIT:
+        return found
+    return _read_once(query, read_page)
+
+
+def _read_once(query: RepoQuery, read_page: ReadPage) -> RepoList:
     found: dict[RepoId, RepoSummary] = {}
     total: int | None = None
+    was_last = False
     for number in range(1, CATALOG_LIMIT // PAGE_SIZE + 1):
         page = read_page(number)
-        total = page.total if page.total is not None else total
+        if page.total is not None:
+            # The largest: a total that shrank hides a repository that slipped to a page before.
+            total = max(total or 0, page.total)
         fresh = {one.repo: one for one in page.summaries if one.repo not in found}
         if page.summaries and not fresh:
             raise ProtocolError(T("ModelScope sent the same page of repositories twice"))
         _check_owner(query, fresh)
         found |= fresh
-        if _is_last(page, len(found), total):
-            return RepoList(tuple(found.values()), total is None or len(found) >= total, total)
-    is_complete = total is not None and len(found) >= total
+        was_last = _is_last(page, len(found), total)
+        if was_last:
+            break
+    is_complete = was_last if total is None else len(found) >= total
     return RepoList(tuple(found.values()), is_complete, total)
 
 

@@ -70,7 +70,7 @@ def catalog_page(repo_type: RepoType, data: object) -> CatalogPage:
     if not isinstance(body, Mapping) or key not in body:
         raise ProtocolError(T("ModelScope's answer does not list repositories"))
     # Null is an empty Go slice; the key itself says that this is a list.
-    items, total = body[key] or [], body.get("total_count")
+    items, total = [] if body[key] is None else body[key], body.get("total_count")
     if not isinstance(items, list) or not (total is None or _is_count(total)):
         raise ProtocolError(T("ModelScope's answer does not list repositories"))
     return CatalogPage(tuple(_listed(repo_type, item) for item in items), total)
