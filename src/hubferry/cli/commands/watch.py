@@ -112,7 +112,7 @@ V = TypeVar("V")
 @click.pass_context
 def watch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:
     """Parse, watch, print."""
-    from hubferry.watch.daemon import Daemon
+    from hubferry.watching import Daemon
 
     if str(manifest) == "-":
         raise UsageError(
@@ -179,7 +179,7 @@ def _read(name: str, read: Callable[[object], V], value: object) -> V:
 
 
 def _cycles(call: BatchInvocation, settings: Settings) -> Callable[[Observer], Cycle]:
-    from hubferry.watch.daemon import app_cycle
+    from hubferry.watching import app_cycle
 
     def make_cycle(observer: Observer) -> Cycle:
         def observe(event: Event) -> None:

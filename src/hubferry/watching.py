@@ -1,7 +1,6 @@
-"""The watch as a process: lock, port, loop, signs of life, and an orderly end.
+"""Where a watch is put together: lock, port, loop, signs of life, and an orderly end.
 
-Where the watch is put together; the loop and the server know nothing of each
-other's outside, nor of the app.
+The loop and the server know neither the app nor what is around them.
 """
 
 from __future__ import annotations
