@@ -26,6 +26,7 @@ from hubferry.errors import (
     Side,
     UncheckedError,
 )
+from hubferry.history import error_of_row, error_row
 from hubferry.ledger import Ledger, RepoRecord
 from hubferry.manifest.values import Collection as CollectionSource
 from hubferry.manifest.values import Entry, Manifest, OwnerPattern, Search

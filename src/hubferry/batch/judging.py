@@ -65,6 +65,11 @@ def rank_of(record: RepoRecord | None) -> Rank:
     return Rank.CHANGED if record.state == EQUAL else Rank.HALF_DONE
 
 
+def was_copied(record: RepoRecord | None) -> bool:
+    """Whether the target was equal once, so that a source that cannot be found is news."""
+    return record is not None and (record.verified_at is not None or record.state == GONE)
+
+
 def may_be_unchanged(
     record: RepoRecord | None, wish: str, now: float, verify_seconds: float
 ) -> bool:

@@ -28,6 +28,7 @@ from hubferry.batch.judging import (
     is_unchanged,
     may_be_unchanged,
     policy_of,
+    was_copied,
     wish_of,
 )
 from hubferry.batch.values import Item, ItemState, LeftOut, Notice
@@ -238,7 +239,8 @@ class Turns:
     # --- after --------------------------------------------------------------------
 
     def _lost(self, turn: Turn, error: CopyError) -> TurnResult:
-        if turn.record is None or error.code == "invalid_token" or error.side is Side.TARGET:
+        is_token = error.code == "invalid_token"
+        if not was_copied(turn.record) or is_token or error.side is Side.TARGET:
             return _failed(error)
         record = ErrorRecord.of(error)
         self._remember_failure(turn, GONE, record)
@@ -253,7 +255,7 @@ class Turns:
             return TurnResult(state, report, notices=told)
         first = report.errors[0]
         is_lost = first.side == "source" and first.error in ("not_found", "access")
-        if is_lost and turn.record is not None and not report.commits:
+        if is_lost and was_copied(turn.record) and not report.commits:
             self._remember_failure(turn, GONE, first)
             return TurnResult(ItemState.GONE, report, notices=told, errors=tuple(report.errors))
         self._remember_failure(turn, PARTIAL if report.commits else FAILED, first)
@@ -266,8 +268,20 @@ class Turns:
         )
         if state == FAILED and known.state == PARTIAL:
             state = PARTIAL
-        kept = {"error": error.error, "side": error.side, "message": str(error.message)}
-        self.ledger.remember(replace(known, state=state, failures=known.failures + 1, error=kept))
+        failures = known.failures + 1
+        due = next_try_at(self.now(), self.retry_seconds, failures) if self.retry_seconds else None
+        summary = turn.item.source_summary
+        self.ledger.remember(
+            replace(
+                known,
+                state=state,
+                wish=turn.wish,
+                source_mark=summary.mark if summary else known.source_mark,
+                failures=failures,
+                next_try_at=due,
+                error=error_row(error),
+            )
+        )
 
 
 def record_of(turn: Turn, report: RunReport, now: float) -> RepoRecord:
