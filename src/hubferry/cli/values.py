@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
-from fractions import Fraction
 from typing import Any
 
 import click
 
 from hubferry.errors import UsageError
 from hubferry.i18n import tr
+from hubferry.quantities import parse_duration, parse_size
 from hubferry.text import T
 from hubferry.throttle import Timetable, parse_bwlimit
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
-_FACTORS = (3600, 60, 1)
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of ``6h``, ``10m``, ``90s``, ``1h30m`` or a bare number of seconds.
-
-    Raises:
-        ValueError: anything else.
-    """
-    found = _DURATION.fullmatch(text.strip().lower())
-    if not found or not any(found.groups()):
-        raise ValueError("no duration")
-    return sum(
-        float(value) * factor
-        for value, factor in zip(found.groups(), _FACTORS, strict=True)
-        if value
-    )
+__all__ = [
+    "BANDWIDTH",
+    "DURATION",
+    "SIZE",
+    "BandwidthLimit",
+    "Duration",
+    "LocalPath",
+    "Size",
+    "WholeNumber",
+    "parse_duration",
+    "parse_size",
+]
 
 
 class Duration(click.ParamType[float]):
@@ -52,28 +45,6 @@ class Duration(click.ParamType[float]):
 
 
 DURATION = Duration()
-
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgtp])(i?b)?|b)?", re.IGNORECASE)
-
-
-def parse_size(text: str) -> int:
-    """Bytes of ``50G``, ``1.5T``, ``512 MiB``, ``20GB`` or a bare number of bytes.
-
-    A letter alone means powers of 1024, as in rclone, and so does ``GiB``; ``GB`` means powers
-    of 1000.
-
-    Raises:
-        ValueError: anything else.
-    """
-    found = _SIZE.fullmatch(text.strip())
-    if not found:
-        raise ValueError("no size")
-    number, unit, ending = found.groups()
-    base = 1000 if (ending or "").lower() == "b" else 1024
-    power = "kmgtp".index(unit.lower()) + 1 if unit else 0
-    # Not as float: sizes beyond its range would not be refused but fail.
-    return int(Fraction(number) * base**power)
 
 
 class Size(click.ParamType[int]):

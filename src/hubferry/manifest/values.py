@@ -78,6 +78,7 @@ class Search:
     min_downloads: int | None = None
     updated_since: int | None = None
     """Unix seconds."""
+    updated_within_seconds: float | None = None
 
     def __str__(self) -> str:
         q = self.query
@@ -142,7 +143,7 @@ class Entry:
     place: Place
     source: Source
     target: str
-    policy: Policy = Policy()
+    policy: Policy = Policy()  # noqa: RUF009 - frozen
     conditions: Conditions = Conditions()
     revisions: tuple[str, ...] = ()
     card: CardPolicy = CardPolicy.KEEP
