@@ -27,13 +27,14 @@ from hubferry.batch.judging import (
     is_not_due,
     is_unchanged,
     may_be_unchanged,
+    next_try_at,
     policy_of,
     was_copied,
     wish_of,
 )
 from hubferry.batch.values import Item, ItemState, LeftOut, Notice
 from hubferry.errors import AccessError, CancelledError, CopyError, NotFoundError, Side
-from hubferry.history import error_of_row
+from hubferry.history import error_of_row, error_row
 from hubferry.ledger import Ledger, RepoRecord
 from hubferry.model import RepoSummary
 from hubferry.outcome import ErrorRecord, RunReport
