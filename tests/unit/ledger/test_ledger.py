@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,18 +16,6 @@ from hubferry.ledger import SCHEMA_VERSION, Ledger
 from hubferry.model import FileEntry, GitOid, Listing, RepoId, Sha256
 
 PAIRS = [(git_oid_of(bytes([n])), sha256_of(bytes([n]))) for n in range(200)]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "ledger.sqlite3"
-
-
-@pytest.fixture(params=["file", "memory"])
-def ledger(request: pytest.FixtureRequest, path: Path) -> Iterator[Ledger]:
-    made = Ledger(path if request.param == "file" else None)
-    yield made
-    made.close()
 
 
 def test_a_run_is_told_with_its_end_and_its_facts(ledger: Ledger) -> None:
