@@ -15,8 +15,12 @@ from hubferry.model import (
     FileEntry,
     Identity,
     Listing,
+    Refs,
     RepoId,
     RepoInfo,
+    RepoList,
+    RepoQuery,
+    RepoSummary,
     Visibility,
     make_listing,
 )
@@ -87,6 +91,18 @@ class FakeHub:
         raise UnavailableError("not part of an inspection")
 
     def list_files(self, info: RepoInfo) -> Listing:
+        raise UnavailableError("not part of an inspection")
+
+    def list_repos(self, query: RepoQuery) -> RepoList:
+        raise UnavailableError("not part of an inspection")
+
+    def list_collection(self, slug: str) -> RepoList:
+        raise UnavailableError("not part of an inspection")
+
+    def summary(self, repo: RepoId) -> RepoSummary:
+        raise UnavailableError("not part of an inspection")
+
+    def list_refs(self, repo: RepoId) -> Refs:
         raise UnavailableError("not part of an inspection")
 
     def identity(self) -> Identity:
