@@ -25,7 +25,7 @@ from hubferry.errors import (
     UnavailableError,
     UsageError,
 )
-from hubferry.hubs.huggingface import summaries, wire
+from hubferry.hubs.huggingface import catalog, summaries, wire
 from hubferry.hubs.huggingface.hub import HuggingFaceHub
 from hubferry.lab.config import LabConfig
 from hubferry.lab.faults import Fault
@@ -293,6 +293,21 @@ def test_somebody_elses_repositories_are_never_taken_for_the_owners(
         hub.list_repos(RepoQuery(owner="org"))
     answers(lab, [{**ITEM, "id": "Org/m"}])
     assert names(hub) == ["Org/m"]
+
+
+def test_a_search_that_fits_everything_is_given_up(
+    lab: Lab, hub: HuggingFaceHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "MOST_LISTED", 5)
+    for n in range(5):
+        seeded(lab, f"org/m{n}")
+    assert len(names(hub)) == 5
+    for n in range(5, 20):
+        seeded(lab, f"org/m{n}")
+    lab.counters.reset()
+    with pytest.raises(UsageError, match="more than 5"):
+        hub.list_repos(RepoQuery())
+    assert lab.counters.requests() == 2
 
 
 def test_a_mirror_without_lists_is_not_an_owner_without_repositories(

@@ -28,6 +28,9 @@ _ALONE = 2
 """Items of one owner in a collection up to which each is asked for alone: a list of the owner's
 repositories is a request too, and a long one."""
 
+MOST_LISTED = 100_000
+"""A list is held in memory, about 2 kB a repository, and costs a request for each 1,000."""
+
 
 class Catalog:
     """The lists of one endpoint. Thread-safe.
@@ -42,11 +45,20 @@ class Catalog:
         self._patience = patience
 
     def list_repos(self, query: RepoQuery) -> RepoList:
-        """Every repository that fits and that the token may see; an unknown owner has none."""
+        """Every repository that fits and that the token may see; an unknown owner has none.
+
+        Raises:
+            UsageError: more than ``MOST_LISTED`` fit, or this endpoint has no lists.
+        """
         found: dict[RepoId, RepoSummary] = {}
         for page in self._pages(query):
             for one in page:
                 found.setdefault(one.repo, one)
+            if len(found) > MOST_LISTED:
+                raise UsageError(
+                    T("more than {count} repositories fit the search", count=MOST_LISTED),
+                    hint=T("narrow it: by owner, task, library, tags or a word of the name"),
+                )
         return RepoList(tuple(found.values()))
 
     def list_collection(self, slug: str) -> RepoList:
