@@ -5,7 +5,6 @@ The loop and the server know neither the app nor what is around them.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -29,6 +28,7 @@ from hubferry.watch.clock import Clock, RealClock
 from hubferry.watch.loop import CycleDone, Watch
 from hubferry.watch.notify import Notifier
 from hubferry.watch.ports import Cycle, Load
+from hubferry.watch.schedule import period_seconds
 from hubferry.watch.state import StateFile
 
 if TYPE_CHECKING:
@@ -40,15 +40,22 @@ WATCH_FOLDER = "watch"
 PARSERS: Mapping[str, Callable[[bytes], RepoId | None]] = {"huggingface": repo_of_webhook}
 """Who sends webhooks, by the last part of their address."""
 
-_log = logging.getLogger(__name__)
+_PART_OF_PERIOD = 0.9
+"""Less than a whole one: it failed in the middle of a cycle and is due at the next one's start."""
 
 
-def app_cycle(make_app: Callable[[Manifest], App], options: BatchOptions) -> Cycle:
+def app_cycle(
+    make_app: Callable[[Manifest], App],
+    make_options: Callable[[], BatchOptions],
+    clock: Clock | None = None,
+) -> Cycle:
     """Cycles by the real batch, each with an app of its own.
 
     So a cycle has fresh connections, a waiting budget of its own, and tokens as
-    they are now; and what one of them leaves behind no later one inherits.
+    they are now; and what one of them leaves behind no later one inherits. A
+    repository that failed is tried again after 1, 2, 4... periods.
     """
+    time = clock or RealClock()
 
     def cycle(
         manifest: Manifest,
@@ -57,10 +64,16 @@ def app_cycle(make_app: Callable[[Manifest], App], options: BatchOptions) -> Cyc
         cancel: CancelToken,
         may_start: Callable[[], bool],
     ) -> BatchReport:
+        mine = replace(
+            make_options(),
+            only=only,
+            may_start=may_start,
+            retry_seconds=period_seconds(manifest.watch, time.now()) * _PART_OF_PERIOD,
+            now=time.now,
+            command="watch",
+        )
         with make_app(manifest) as app:
-            return app.batch(
-                manifest, replace(options, only=only, may_start=may_start, command="watch")
-            )
+            return app.batch(manifest, mine)
 
     return cycle
 

@@ -41,6 +41,7 @@ from hubferry.watch.schedule import (
     is_quiet,
     next_due,
     next_slot,
+    period_seconds,
 )
 from hubferry.watch.state import StateFile, WatchState
 
@@ -268,8 +269,8 @@ class Watch:
     def _plan_next(self, now: float) -> None:
         settings = self._manifest.watch
         self._due = next_due(settings, self._slot, now, self._rng, self._zone)
-        after = next_slot(settings, self._due.slot, self._due.slot, self._zone)
-        self._board.write(period_seconds=after - self._due.slot, next_due_at=self._due.at)
+        period = period_seconds(settings, self._due.slot, self._zone)
+        self._board.write(period_seconds=period, next_due_at=self._due.at)
 
     # --- one cycle -------------------------------------------------------------
 

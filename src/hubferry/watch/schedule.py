@@ -208,6 +208,11 @@ def _ticks(
     return (tick.timestamp() for tick in CronSim(expression, start, reverse=is_reverse))
 
 
+def period_seconds(settings: WatchSettings, slot: float, zone: tzinfo = LOCAL) -> float:
+    """From a slot to the next one."""
+    return next_slot(settings, slot, slot, zone) - slot
+
+
 # --- quiet hours ---------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,10 @@ from hubferry.cli.values import DURATION
 from hubferry.errors import UsageError
 from hubferry.i18n import tr
 from hubferry.outcome import ErrorRecord
+from hubferry.report.batch_lines import BatchLines
+from hubferry.report.observer import Progress
 from hubferry.report.tables import say
+from hubferry.report.watch_lines import WatchLines
 from hubferry.report.watch_shapes import CycleNews, watch_line, watch_shape
 from hubferry.text import T
 
@@ -119,7 +123,7 @@ def watch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:
             T("a watch reads its manifest again and again, which standard input cannot be"),
             hint=T("name a file"),
         )
-    with BatchInvocation(ctx, options) as call:
+    with WatchInvocation(ctx, options) as call:
         # Once: a token that comes by standard input comes once.
         settings = settings_of(options)
         daemon = Daemon(
@@ -135,6 +139,14 @@ def watch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:
             return _news(daemon.run_once(_cycles(call, settings))).exit_code
         daemon.run(_cycles(call, settings))
     return 0
+
+
+class WatchInvocation(BatchInvocation):
+    """A command that brings them over again and again."""
+
+    def _make_progress(self, mode: str) -> Progress:
+        made = super()._make_progress(mode)
+        return WatchLines(sys.stderr) if isinstance(made, BatchLines) else made
 
 
 def _load(call: BatchInvocation, place: Path) -> Manifest:
@@ -196,7 +208,7 @@ def _cycles(call: BatchInvocation, settings: Settings) -> Callable[[Observer], C
                 mine = replace(mine, bwlimit=parse_bwlimit(manifest.watch.bwlimit))
             return App(mine, observer=observe, cancel=call.cancel)
 
-        return app_cycle(make_app, call.options_of())
+        return app_cycle(make_app, call.options_of)
 
     return make_cycle
 
