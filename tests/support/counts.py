@@ -16,7 +16,8 @@ class Counts:
 
     ``kills`` and ``kills_without_ledger`` are random moments of one copy; ``big_bytes`` and
     ``small_bytes`` are the two sizes whose peak memory is compared, ``crowd_bytes`` is the size of
-    each of four files at once, ``storms`` are copies with several random faults.
+    each of four files at once, ``storms`` are copies with several random faults. ``fleet`` is how
+    many repositories a batch has, ``batch_kills`` random moments of one.
     """
 
     kills: int
@@ -25,6 +26,9 @@ class Counts:
     small_bytes: int
     crowd_bytes: int
     storms: int
+    ledger_kills: int
+    fleet: int
+    batch_kills: int
 
 
 QUICK = Counts(
@@ -34,6 +38,9 @@ QUICK = Counts(
     small_bytes=256 * MIB,
     crowd_bytes=256 * MIB,
     storms=10,
+    ledger_kills=8,
+    fleet=60,
+    batch_kills=5,
 )
 FULL = Counts(
     kills=50,
@@ -42,6 +49,9 @@ FULL = Counts(
     small_bytes=1 * GIB,
     crowd_bytes=2 * GIB,
     storms=300,
+    ledger_kills=300,
+    fleet=500,
+    batch_kills=20,
 )
 
 TIERS = [

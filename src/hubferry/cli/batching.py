@@ -15,6 +15,8 @@ from hubferry.cli.localized import PATIENCE, TARGET, WHAT
 from hubferry.cli.running import Invocation
 from hubferry.cli.settings import policy_of, settings_of
 from hubferry.cli.values import DURATION, LocalPath, WholeNumber
+from hubferry.errors import UsageError
+from hubferry.history import asked
 from hubferry.outcome import ErrorRecord
 from hubferry.report import batch_shapes, json_report
 from hubferry.report.batch_tables import print_batch
@@ -98,6 +100,7 @@ class BatchInvocation(Invocation):
     """A command that brings over many repositories."""
 
     manifest: Manifest | None = None
+    _asked: dict[str, Any] | None = None
 
     def _make_progress(self, mode: str) -> Progress:
         shown = int(self.options.get("repos") or 4)
@@ -109,16 +112,34 @@ class BatchInvocation(Invocation):
         Raises:
             ManifestError: what is wrong in it, line by line.
         """
-        from hubferry.manifest import load_manifest
+        from hubferry.manifest import Defaults, load_manifest
+        from hubferry.manifest.values import Conditions
 
-        policy = policy_of(self.options, self.ctx, is_mirror=is_mirror)
+        options = self.options
+        if options.get("only_new") and options.get("only_changed"):
+            raise UsageError(
+                T("--only-new and --only-changed exclude each other"),
+                hint=T("give one of the two"),
+            )
+        defaults = Defaults(
+            target=options.get("to"),
+            policy=policy_of(options, self.ctx, is_mirror=is_mirror),
+            conditions=Conditions(
+                only_new=bool(options.get("only_new")),
+                only_changed=bool(options.get("only_changed")),
+            ),
+        )
         is_piped = str(place) == "-"
+        self._asked = {
+            "path": None if is_piped else str(place.absolute()),
+            "policy": asked(defaults.policy),
+            "target": self.options.get("to"),
+        }
         self.manifest = load_manifest(
             None if is_piped else place,
             text=sys.stdin.read() if is_piped else None,
             endpoints={hub: self.options.get(f"{hub}_endpoint") for hub in ("hf", "ms")},
-            default_policy=policy,
-            default_target=self.options.get("to"),
+            defaults=defaults,
         )
         return self.manifest
 
@@ -148,6 +169,7 @@ class BatchInvocation(Invocation):
             repos_at_once=self.options.get("repos"),
             verify_days=self.options.get("verify_days"),
             limits=limits,
+            asked=self._asked,
             **more,
         )
 

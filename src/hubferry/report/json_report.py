@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from hubferry.errors import ExitCode
+from hubferry.history import FileStory, RepoStory, kept_report
 from hubferry.i18n import tr
 from hubferry.model import Identity
 from hubferry.outcome import ErrorRecord, HubStatus, PlanReport, RepoRef, RunReport
 from hubferry.report import shapes
-from hubferry.report.run_tables import kept_report
 
 
 def dumps(shape: Any) -> str:
@@ -155,9 +155,49 @@ def _hub(status: HubStatus) -> shapes.HubItem:
     )
 
 
-def runs_shape(command: str, rows: Sequence[Mapping[str, Any]]) -> shapes.RunsShape:
+def runs_shape(
+    command: str, rows: Sequence[Mapping[str, Any]], file: str | None = None
+) -> shapes.RunsShape:
     """Rows of the ledger."""
-    return shapes.RunsShape(command, [_row(row) for row in rows], [], ExitCode.OK)
+    return shapes.RunsShape(command, [_row(row) for row in rows], [], ExitCode.OK, file)
+
+
+def run_shape_of(
+    command: str,
+    row: Mapping[str, Any],
+    repos: Iterable[RepoStory],
+    files: Iterable[FileStory] | None,
+) -> shapes.RunsShape:
+    """One run of the ledger with its repositories, and with their files where they are given."""
+    item = replace(
+        _row(row),
+        repos=[_repo(repo) for repo in repos],
+        files=[_file(file) for file in files] if files is not None else None,
+    )
+    return shapes.RunsShape(command, [item], [], ExitCode.OK)
+
+
+def _row(row: Mapping[str, Any]) -> shapes.RunItem:
+    fields = {name: row.get(name) for name in shapes.RunItem.__dataclass_fields__}
+    kept = kept_report(row) or None
+    counts = kept.get("counts") if kept else None
+    return shapes.RunItem(**(fields | {"report": kept, "counts": counts}))
+
+
+def _repo(repo: RepoStory) -> shapes.RepoItem:
+    fields = {name: getattr(repo, name) for name in shapes.RepoItem.__dataclass_fields__}
+    fields |= {
+        "seconds": round(repo.seconds, 3),
+        "files": shapes.Files(**asdict(repo.files)),
+        "errors": [failure(error) for error in repo.errors],
+    }
+    return shapes.RepoItem(**fields)
+
+
+def _file(file: FileStory) -> shapes.FileItem:
+    fields = {name: getattr(file, name) for name in shapes.FileItem.__dataclass_fields__}
+    error = failure(file.error) if file.error else None
+    return shapes.FileItem(**(fields | {"error": error}))
 
 
 def ledger_shape(
@@ -168,12 +208,6 @@ def ledger_shape(
     return shapes.LedgerShape(
         command, **stats, before_bytes=before, after_bytes=after, errors=[], exit_code=ExitCode.OK
     )
-
-
-def _row(row: Mapping[str, Any]) -> shapes.RunItem:
-    fields = {name: row.get(name) for name in shapes.RunItem.__dataclass_fields__}
-    fields["report"] = kept_report(row)
-    return shapes.RunItem(**fields)  # type: ignore[arg-type]
 
 
 def _place(ref: RepoRef) -> shapes.Place:

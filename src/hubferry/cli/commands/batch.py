@@ -56,7 +56,7 @@ from hubferry.text import T
 def batch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:
     """Parse, bring over, print."""
     with BatchInvocation(ctx, options) as call:
-        loaded = narrowed(call.load(manifest, is_mirror=options["delete"]), options)
+        loaded = call.load(manifest, is_mirror=options["delete"])
         if options["check"]:
             return _check(call, loaded)
         if options["dry_run"]:
@@ -65,32 +65,6 @@ def batch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:
             call.say_errors(plan.errors)
             return int(plan.exit_code)
         return call.finish_batch(call.app.batch(loaded, call.options_of()))
-
-
-def narrowed(manifest: Manifest, options: dict[str, Any]) -> Manifest:
-    """The manifest with ``--only-new`` and ``--only-changed`` in every entry."""
-    from dataclasses import replace
-
-    from hubferry.errors import UsageError
-
-    if options["only_new"] and options["only_changed"]:
-        raise UsageError(
-            T("--only-new and --only-changed exclude each other"), hint=T("give one of the two")
-        )
-    if not (options["only_new"] or options["only_changed"]):
-        return manifest
-    entries = tuple(
-        replace(
-            entry,
-            conditions=replace(
-                entry.conditions,
-                only_new=entry.conditions.only_new or options["only_new"],
-                only_changed=entry.conditions.only_changed or options["only_changed"],
-            ),
-        )
-        for entry in manifest.entries
-    )
-    return replace(manifest, entries=entries)
 
 
 def _check(call: BatchInvocation, manifest: Manifest) -> int:
