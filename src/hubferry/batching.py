@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +20,7 @@ from hubferry.app import failed_report, refuse_onto_itself
 from hubferry.app import summary_of as summary_of_copy
 from hubferry.batch.catalogue import Catalogue
 from hubferry.batch.causes import Cause
-from hubferry.batch.expanding import Expanded, Expander
+from hubferry.batch.expanding import Expanded, Expander, listing_notices
 from hubferry.batch.planning import Planner
 from hubferry.batch.running import Batch, Limits
 from hubferry.batch.turns import Turn, Turns
@@ -29,7 +29,7 @@ from hubferry.control import call
 from hubferry.engines import make_engine
 from hubferry.errors import CopyError, ExitCode, LedgerError, Side
 from hubferry.events import BatchStarted, Event, InRepo, Note, RepoEvent
-from hubferry.history import error_row
+from hubferry.history import ASKED, error_row
 from hubferry.hubs.base import Hub
 from hubferry.locks import writer_lock
 from hubferry.manifest.templates import target_of
@@ -70,7 +70,11 @@ class BatchOptions:
     retry_seconds: float | None = None
     """What failed in an earlier run waits this long for its next try, then twice as long...; a
     change of its source ends the wait. None: it is tried each time."""
+    now: Callable[[], float] = time.time
+    """Unix seconds, for what is remembered from run to run."""
     command: str = "batch"
+    asked: Mapping[str, Any] | None = None
+    """What the manifest was read with (path, policy, target), kept for ``runs retry``."""
 
 
 @dataclass
@@ -111,6 +115,7 @@ class Batching:
                 on_probe=self._on_probe,
             )
             batch.run()
+            report.notices.extend(listing_notices((self._sources, self._targets)))
             report.seconds = round(time.monotonic() - started, 3)
         return report
 
@@ -183,7 +188,9 @@ class Batching:
         self._sources, self._targets = (
             Catalogue(self._hub_of(side), side, app.patience) for side in (Side.SOURCE, Side.TARGET)
         )
-        expander = Expander(self._sources, self._targets, app.ledger(), self._fill, time.time())
+        expander = Expander(
+            self._sources, self._targets, app.ledger(), self._fill, self.options.now()
+        )
         expanded = expander.expand(self.manifest, self.options.only)
         if (pairs := self.options.only_pairs) is not None:
             wanted = set(pairs)
@@ -210,7 +217,7 @@ class Batching:
             copy,
             self._size_of,
             self._verify_seconds,
-            time.time,
+            self.options.now,
             self.options.retry_seconds,
         )
 
@@ -314,6 +321,9 @@ class Batching:
     def _in_ledger(self, report: BatchReport) -> Iterator[None]:
         ledger = self.app.ledger()
         ledger.start_run(self.run_id, self.options.command, self.manifest.file, "")
+        if self.options.asked is not None:
+            detail = json.loads(redact(json.dumps(self.options.asked)))
+            ledger.note(self.run_id, ASKED, detail=detail)
         try:
             yield
         except BaseException as error:

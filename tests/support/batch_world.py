@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from tests.support.memory_world import no_pauses
 
 from hubferry.batch.catalogue import Catalogue
-from hubferry.batch.expanding import Expanded, Expander
+from hubferry.batch.expanding import Expanded, Expander, listing_notices
 from hubferry.batch.running import Batch, Limits
 from hubferry.batch.turns import Turn, Turns
 from hubferry.batch.values import BatchReport, ItemState
@@ -129,7 +129,7 @@ class BatchWorld:
         report.left_out.extend(expanded.left_out)
         report.notices.extend(expanded.notices)
         report.errors.extend(ErrorRecord.of(error) for error in expanded.errors)
-        return Batch(
+        batch = Batch(
             expanded.items,
             report,
             self.turns(),
@@ -139,7 +139,10 @@ class BatchWorld:
             self.limits,
             clock=self.clock,
             **more,  # type: ignore[arg-type]
-        ).run()
+        )
+        batch.run()
+        report.notices.extend(listing_notices((self._sources, self._targets)))
+        return report
 
     def turns(self) -> Turns:
         """What a batch's turns work with, after ``expand``."""

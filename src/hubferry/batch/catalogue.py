@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,11 @@ LIST_FROM = 5
 of a large owner takes a few requests."""
 
 OwnerKey = tuple[str, RepoType, str]
+
+
+def owner_key(repo: RepoId) -> OwnerKey:
+    """Whose list a repository would be in; the owner is empty for names of one segment."""
+    return repo.hub, repo.repo_type, repo.name.rpartition("/")[0]
 
 
 @dataclass
@@ -34,6 +40,8 @@ class Catalogue:
     hub_of: Callable[[str], Hub]
     side: Side
     patience: Callable[[Side], Patience]
+    asked_alone: Counter[OwnerKey] = field(default_factory=Counter)
+    """Questions for single repositories, by owner."""
     _owned: dict[OwnerKey, Owned | None] = field(default_factory=dict)
     _locks: dict[OwnerKey, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -81,15 +89,26 @@ class Catalogue:
             NotFoundError, AccessError, HubError: as the hub says.
         """
         asked = self.hub_of(repo.hub)
+        with self._lock:
+            self.asked_alone[owner_key(repo)] += 1
         return call(self.patience(self.side), lambda: asked.summary(repo))
+
+    def cut_lists(self) -> dict[str, int]:
+        """Owners whose list does not show everything: how many were asked for one by one."""
+        return {
+            f"{hub}://{owner}": self.asked_alone[hub, repo_type, owner]
+            for (hub, repo_type, owner), owned in self._owned.items()
+            if owned is not None
+            and not owned.is_complete
+            and self.asked_alone[hub, repo_type, owner]
+        }
 
     def known(self, repo: RepoId) -> tuple[RepoSummary | None, bool]:
         """What lists asked so far tell of a repository, and whether they would tell if it existed.
 
         Asks nobody.
         """
-        owner = repo.name.rpartition("/")[0]
-        owned = self._owned.get((repo.hub, repo.repo_type, owner))
+        owned = self._owned.get(owner_key(repo))
         if owned is None:
             return None, False
         found = owned.by_name.get(repo.name)

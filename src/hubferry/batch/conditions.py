@@ -49,9 +49,9 @@ def refused_by_size(conditions: Conditions, size_bytes: int) -> Refusal | None:
     """What only a listing can answer: the size of all files of the source together."""
     low, high = conditions.min_size_bytes, conditions.max_size_bytes
     if low is not None and size_bytes < low:
-        return "min-size", T("it is smaller: {size} bytes", size=size_bytes)
+        return "min-size", T("it is smaller: {size} MB", size=f"{size_bytes / 1e6:,.1f}")
     if high is not None and size_bytes > high:
-        return "max-size", T("it is larger: {size} bytes", size=size_bytes)
+        return "max-size", T("it is larger: {size} MB", size=f"{size_bytes / 1e6:,.1f}")
     return None
 
 

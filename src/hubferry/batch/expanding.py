@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from hubferry.batch.catalogue import LIST_FROM, Catalogue
+from hubferry.batch.catalogue import LIST_FROM, Catalogue, owner_key
 from hubferry.batch.judging import GONE, wish_of
 from hubferry.batch.values import Item, LeftOut, Notice
 from hubferry.control import call
@@ -109,7 +109,7 @@ class Expander:
         counts: Counter[tuple[str, RepoType, str]] = Counter()
         for entry in entries:
             if isinstance(entry.source, Address):
-                counts[_owner_key(entry.source.repo)] += 1
+                counts[owner_key(entry.source.repo)] += 1
         for (hub, repo_type, owner), count in counts.items():
             if owner and count >= LIST_FROM:
                 self._sources.owner(hub, repo_type, owner)
@@ -264,26 +264,10 @@ class Expander:
     # --- targets ------------------------------------------------------------------
 
     def _list_target_owners(self) -> None:
-        counts = Counter(_owner_key(item.target.repo) for item in self._out.items)
+        counts = Counter(owner_key(item.target.repo) for item in self._out.items)
         for (hub, repo_type, owner), count in counts.items():
-            if not owner or count < LIST_FROM:
-                continue
-            owned = self._targets.owner(hub, repo_type, owner)
-            if owned is None or owned.is_complete:
-                continue
-            unseen = sum(
-                item.target.repo.name not in owned.by_name
-                for item in self._out.items
-                if _owner_key(item.target.repo) == (hub, repo_type, owner)
-            )
-            if unseen:
-                text = T(
-                    "the list of {owner} does not show all of its repositories: {count} are asked "
-                    "for one by one",
-                    owner=owner,
-                    count=unseen,
-                )
-                self._out.notices.append(Notice("listing", f"{hub}://{owner}", text))
+            if owner and count >= LIST_FROM:
+                self._targets.owner(hub, repo_type, owner)
 
     def _with_target(self, item: Item) -> Item:
         summary, is_known = self._targets.known(item.target.repo)
@@ -353,10 +337,6 @@ def rename_notice(asked: RepoId, summary: RepoSummary | None) -> Notice | None:
     return Notice("renamed", str(asked), text)
 
 
-def _owner_key(repo: RepoId) -> tuple[str, RepoType, str]:
-    return repo.hub, repo.repo_type, repo.name.rpartition("/")[0]
-
-
 def _chosen(summaries: Sequence[RepoSummary], only: Collection[str] | None) -> Iterator[_Found]:
     for summary in summaries:
         if only is None or str(summary.repo) in only:
@@ -393,3 +373,19 @@ def _placed(error: CopyError, entry: Entry) -> CopyError:
 def plain_wish(item: Item) -> str:
     """``wish_of`` an item as it stands in the manifest."""
     return wish_of(item.entry.policy)
+
+
+def listing_notices(catalogues: Iterable[Catalogue]) -> list[Notice]:
+    """Owners whose lists do not show everything, so that repositories were asked for alone."""
+    return [
+        Notice(
+            "listing",
+            owner,
+            T(
+                "its list does not show all repositories: {count} were asked for one by one",
+                count=count,
+            ),
+        )
+        for catalogue in catalogues
+        for owner, count in catalogue.cut_lists().items()
+    ]

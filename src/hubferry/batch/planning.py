@@ -49,7 +49,6 @@ class Planner:
         """
         started = time.monotonic()
         plan.left_out.extend(expanded.left_out)
-        plan.notices.extend(expanded.notices)
         plan.errors.extend(ErrorRecord.of(error) for error in expanded.errors)
         seconds = 0.0
         outcomes: Iterator[Outcome[Turn, tuple[Planned, TurnResult | None]]] = self._engine.run(
