@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.support.memory_world import BIG, KIB, MODEL, TARGET, CountingHub, World, big
@@ -14,6 +15,7 @@ from hubferry.delivery import NETWORK_DOWN_AFTER, RESEND_ROUNDS, Delivery
 from hubferry.engines import make_engine
 from hubferry.errors import (
     AccessError,
+    CancelledError,
     CopyError,
     HubError,
     IntegrityError,
@@ -22,6 +24,8 @@ from hubferry.errors import (
     UnavailableError,
 )
 from hubferry.events import FileFinished
+from hubferry.governor.byte_locks import ByteLocks
+from hubferry.governor.slots import ByteSlots
 from hubferry.hubs.base import BlobBody, ByteStream, UploadTicket
 from hubferry.hubs.memory import sha256_of
 from hubferry.model import Blob, FileEntry, RepoInfo, Sha256, Visibility
@@ -515,3 +519,61 @@ def test_what_came_before_a_drop_is_not_asked_for_again() -> None:
     deliver(world)
     assert dict(world.target_files) == small_files(10)
     assert asked == [10, 6, 2]
+
+
+def test_deliveries_at_the_same_time_share_one_level(tmp_path: Path) -> None:
+    level, repos = 3, 5
+    locks = ByteLocks(tmp_path / "slots")
+    slots = ByteSlots(lambda: locks, lambda: level, 16)
+    inside, peak, lock = 0, 0, threading.Lock()
+
+    def before(request: str) -> None:
+        nonlocal inside, peak
+        if request == "put_blob":
+            with lock:
+                inside += 1
+                peak = max(peak, inside)
+
+    def after(request: str) -> None:
+        nonlocal inside
+        if request == "put_blob":
+            threading.Event().wait(0.01)
+            with lock:
+                inside -= 1
+
+    worlds = []
+    for number in range(repos):
+        world = fresh({f"{n}.bin": big(10 * number + n) for n in range(6)}, workers=4)
+        world.slots = slots
+        world.target.before = before
+        assert isinstance(world.target, CountingHub)
+        world.target.after = after
+        worlds.append(world)
+    threads = [threading.Thread(target=deliver, args=(world,)) for world in worlds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert all(dict(world.target_files) == world.source_files for world in worlds)
+    assert peak <= level
+    assert slots.in_use == 0
+
+
+def test_a_delivery_that_is_stopped_while_it_waits_for_a_slot_ends_at_once(
+    tmp_path: Path,
+) -> None:
+    locks = ByteLocks(tmp_path / "slots")
+    assert locks.try_acquire(0)  # as if by another process
+    world = fresh({"a.bin": big(1)}, workers=2)
+    world.slots = ByteSlots(lambda: locks, lambda: 1, 1)
+    ended = threading.Event()
+
+    def run() -> None:
+        with pytest.raises(CancelledError):
+            deliver(world)
+        ended.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    threading.Event().wait(0.1)
+    world.cancel.cancel()
+    assert ended.wait(5)

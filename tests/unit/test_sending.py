@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.support.memory_world import SOURCE, TARGET, CountingHub, World, big
@@ -19,7 +21,10 @@ from hubferry.errors import (
     TooLargeError,
     UnavailableError,
 )
-from hubferry.events import Event, FileFinished, FileProgress, FileStarted
+from hubferry.events import Event, FileFinished, FileProgress, FileStarted, Note, Observer
+from hubferry.governor.byte_locks import ByteLocks
+from hubferry.governor.claims import ByteClaims
+from hubferry.governor.slots import ByteSlots
 from hubferry.hubs.memory import git_oid_of, sha256_of
 from hubferry.model import FileEntry, Visibility
 from hubferry.sending import Delivered, Sender, SendTask
@@ -37,10 +42,14 @@ class Desk:
         self.world.seed({"w.bin": DATA, "s.txt": SMALL})
         self.world.target.create_repo(TARGET.repo, Visibility.PUBLIC, None)
         self.found: Survey = self.world.look()
-        self.tools: Tools = self.world.tools
-        self.sender = Sender(self.found, self.tools, lambda: self.found.target)
+        self.renew()
         self.world.source.requests.clear()
         self.world.target.requests.clear()
+
+    def renew(self) -> None:
+        """Tools and a sender for the world as it is now."""
+        self.tools: Tools = self.world.tools
+        self.sender = Sender(self.found, self.tools, lambda: self.found.target)
 
     def entry(self, path: str) -> FileEntry:
         return self.found.source_listing.by_path[path]
@@ -211,3 +220,140 @@ def test_one_senseless_answer_to_an_upload_is_forgiven(desk: Desk) -> None:
     desk.fail(Side.TARGET, "put_blob", ProtocolError("garbled"), ProtocolError("garbled"))
     with pytest.raises(ProtocolError):
         desk.send()
+
+
+# --- the same content of several copies ---------------------------------------------
+
+
+class Shared:
+    """Two repositories with one blob in common that go to one target from one process."""
+
+    def __init__(self, folder: Path) -> None:
+        locks, places = ByteLocks(folder / "claims"), ByteLocks(folder / "slots")
+        self.slots = slots = ByteSlots(lambda: places, lambda: 2, 2)
+        self.desks = [Desk() for _ in range(2)]
+        self.target = self.desks[0].world.target
+        for desk in self.desks:
+            desk.world.target = self.target
+            desk.world.claims = ByteClaims(lambda: locks)
+            desk.world.slots = slots
+            desk.renew()
+        self.target.requests.clear()
+
+    def both(self) -> list[Delivered]:
+        """Have both send the blob at the same time."""
+        done: list[Delivered] = []
+        threads = [threading.Thread(target=self._send, args=(desk, done)) for desk in self.desks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert len(done) == 2
+        return done
+
+    @staticmethod
+    def _send(desk: Desk, done: list[Delivered]) -> None:
+        done.append(desk.send())
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Shared:
+    return Shared(tmp_path)
+
+
+def test_a_blob_of_two_repositories_crosses_once(shared: Shared) -> None:
+    both_ask = threading.Event()
+
+    def before(request: str) -> None:
+        if request == "put_blob":
+            # Nobody is quicker than the other: the second is at the claim by now.
+            assert both_ask.wait(10)
+
+    shared.target.before = before
+    for desk in shared.desks:
+        observe = desk.tools.observe
+
+        def hear(event: Event, observe: Observer = observe) -> None:
+            observe(event)
+            if isinstance(event, Note):
+                both_ask.set()
+
+        desk.tools.observe = hear
+    done = shared.both()
+    assert sorted(one.was_sent for one in done) == [False, True]
+    assert shared.target.requests.count("put_blob") == 1
+    read = [desk.world.source.requests.count("open w.bin") for desk in shared.desks]
+    assert sorted(read) == [0, 1]
+    notes = [note for desk in shared.desks for note in desk.told(Note)]
+    assert len(notes) == 1
+
+
+def test_whoever_waited_for_a_copy_that_failed_sends_the_blob_itself(shared: Shared) -> None:
+    first, second = shared.desks
+    waits = threading.Event()
+    observe = second.tools.observe
+
+    def hear(event: Event) -> None:
+        observe(event)
+        if isinstance(event, Note):
+            waits.set()
+
+    second.tools.observe = hear
+    begun = threading.Event()
+
+    def before(request: str) -> None:
+        if request == "put_blob" and not begun.is_set():
+            begun.set()
+            assert waits.wait(10)
+            raise TooLargeError("no")
+
+    shared.target.before = before
+    failed: list[CopyError] = []
+
+    def fail() -> None:
+        try:
+            first.send()
+        except CopyError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    assert begun.wait(10)
+    assert second.send().was_sent
+    thread.join(10)
+    assert [error.code for error in failed] == ["too_large"]
+    assert shared.target.requests.count("put_blob") == 2
+
+
+def test_whoever_waits_for_a_claim_holds_no_slot(shared: Shared) -> None:
+    first, second = shared.desks
+    in_use: list[int] = []
+    waits = threading.Event()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Note):
+            in_use.append(shared.slots.in_use)
+            waits.set()
+
+    second.tools.observe = hear
+
+    def before(request: str) -> None:
+        if request == "put_blob":
+            assert waits.wait(10)
+
+    shared.target.before = before
+    thread = threading.Thread(target=first.send)
+    thread.start()
+    while not shared.slots.in_use:
+        pass
+    second.send()
+    thread.join(10)
+    assert in_use == [1]
+
+
+def test_a_lone_copy_asks_no_more_than_before(shared: Shared) -> None:
+    shared.desks[0].send()
+    assert shared.target.requests == ["missing_blobs", "put_blob"]
+    shared.desks[1].send()
+    assert shared.target.requests[2:] == ["missing_blobs"]
+    assert not shared.desks[0].told(Note)

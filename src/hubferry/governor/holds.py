@@ -229,7 +229,7 @@ class Holds:
         with self._changed:
             held = self._kinds.setdefault(kind, _Kind())
             now = self._clock()
-            if held.is_held and way.sent_at < held.noted_at:
+            if held.is_held and way.sent_at <= held.noted_at and not way.is_probe:
                 # It was on its way when another one was refused: the same refusal.
                 if seconds is not None and seconds < math.inf:
                     self._extend(kind, held, now + min(seconds, MOST_SECONDS))

@@ -53,22 +53,21 @@ class SharedGap:
         self._now = now
         self._pause = pause
 
-    def book(self, gap_seconds: float) -> tuple[float, float]:
-        """Take the next turn, at ``gap_seconds`` from the one before or what others learned.
+    def book(self, gap_seconds: float, pause_seconds: float = 0.0) -> tuple[float, float]:
+        """Take the next turn; see ``net.pacing.Turns``.
 
-        Returns the distance to keep, and the seconds until the turn; 0 and 0 while nobody has
-        learned any.
+        While nobody has learned a distance, nothing is booked.
         """
         try:
             folder = self._folder(gap_seconds > 0)
             if folder is None or (gap_seconds <= 0 and not (folder / self._file).exists()):
-                return gap_seconds, 0.0
-            return self._book(folder / self._file, gap_seconds)
+                return gap_seconds, pause_seconds
+            return self._book(folder / self._file, gap_seconds, pause_seconds)
         except OSError as error:
             self._tell(error)
-            return gap_seconds, 0.0
+            return gap_seconds, pause_seconds
 
-    def _book(self, path: Path, gap_seconds: float) -> tuple[float, float]:
+    def _book(self, path: Path, gap_seconds: float, pause_seconds: float) -> tuple[float, float]:
         locks = self._locks()
         has_lock = locks is not None and self._acquire(locks)
         try:
@@ -80,8 +79,8 @@ class SharedGap:
                 last, gap = 0.0, 0.0
             gap = max(gap, gap_seconds)
             if gap <= 0:
-                return 0.0, 0.0
-            turn = max(now, last + gap)
+                return 0.0, pause_seconds
+            turn = max(now + pause_seconds, last + gap)
             write_note(path, {"gap": gap, "last": turn, "kind": self._name})
             return gap, turn - now
         finally:

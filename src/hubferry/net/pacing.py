@@ -42,8 +42,11 @@ _LOW_SHARE = 20
 class Turns(Protocol):
     """Turns of requests that keep a distance, whoever sends them."""
 
-    def book(self, gap_seconds: float) -> tuple[float, float]:
-        """Take the next turn; the distance to keep, and the seconds until that turn."""
+    def book(self, gap_seconds: float, pause_seconds: float) -> tuple[float, float]:
+        """Take the next turn, not before the pause; the distance to keep, and seconds until then.
+
+        The distance is ``gap_seconds`` or what others have learned, whichever is longer.
+        """
 
 
 class Brakes(Protocol):
@@ -310,15 +313,17 @@ class Spacing:
         if self._passed and not self._was_refused:
             pause = self._last_at + self.gap_seconds - self._clock()
         if self._turns is not None:
-            learned, until_turn = self._turns.book(self.gap_seconds)
+            learned, pause = self._turns.book(self.gap_seconds, max(0.0, pause))
             self.gap_seconds = min(self._longest, max(self.gap_seconds, learned))
-            pause = max(pause, until_turn)
         return pause
 
     def _let_through(self, sent_at: float) -> None:
         if self._was_refused and self._passed:
             found = (self._clock() - self._first_at) / self._passed
-            self.gap_seconds = min(self._longest, max(self.gap_seconds, found))
+            gap = min(self._longest, max(self.gap_seconds, found))
+            if self._turns is not None and gap > self.gap_seconds:
+                self._turns.book(gap, 0.0)  # so that others know at once
+            self.gap_seconds = gap
         if self._was_refused or not self._passed:
             self._first_at, self._passed = sent_at, 0
         self._was_refused = False
