@@ -16,7 +16,7 @@ from hubferry.events import BatchStarted, Event, HeldUp, InRepo, Note, RepoFinis
 from hubferry.i18n import tr
 from hubferry.report import phrases, words
 from hubferry.report.batch_board import DONE_WELL, ActiveRepo, BatchBoard
-from hubferry.report.batch_lines import held_line, repo_line
+from hubferry.report.batch_lines import held_line, is_worth_a_line, note_line, repo_line
 from hubferry.report.observer import Progress
 from hubferry.report.tty import REFRESHES_PER_SECOND, tail
 from hubferry.text import T
@@ -70,15 +70,15 @@ class BatchBars(Progress):
 
     def _line(self, event: Event) -> tuple[str, str]:
         match event:
-            case RepoFinished():
+            case RepoFinished() if is_worth_a_line(event):
                 style = "" if event.state in DONE_WELL else "yellow" if event.will_retry else "red"
                 return tr(repo_line(event, self._board)), style
             case HeldUp():
                 return tr(held_line(event)), "green" if event.is_over else "bold yellow"
-            case Note() | InRepo(event=Note()):
-                note = event.event if isinstance(event, InRepo) else event
-                assert isinstance(note, Note)
-                return tr(note.text), "yellow" if note.level == "warning" else ""
+            case InRepo(event=Note(level="warning") as note, number=number):
+                return tr(note_line(number, note, self._board)), "yellow"
+            case Note():
+                return tr(event.text), "yellow" if event.level == "warning" else ""
         return "", ""
 
     def render(self) -> RenderableType:
@@ -92,7 +92,12 @@ class BatchBars(Progress):
         is_wide = self._console.width >= _BAR_FROM_COLUMNS
         if board.total:
             width = max(10, self._console.width - 2)
-            yield ProgressBar(board.total, board.finished, width=width, complete_style="green")
+            # In a table: a bar alone does not end its line.
+            whole = Table.grid()
+            whole.add_row(
+                ProgressBar(board.total, board.finished, width=width, complete_style="green")
+            )
+            yield whole
         table = Table.grid(padding=(0, 1))
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=self._name_columns)
         for _ in range(4 if is_wide else 2):

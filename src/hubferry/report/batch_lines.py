@@ -10,19 +10,9 @@ from hubferry.events import BatchStarted, Event, HeldUp, InRepo, Note, RepoFinis
 from hubferry.i18n import tr
 from hubferry.report import words
 from hubferry.report.batch_board import BatchBoard
+from hubferry.report.item_words import STATES
 from hubferry.report.lines import SUMMARY_SECONDS, LineProgress
 from hubferry.text import T, Text
-
-STATES = {
-    "copied": T("copied"),
-    "equal": T("already equal"),
-    "unchanged": T("unchanged"),
-    "left_out": T("left out"),
-    "failed": T("failed"),
-    "gone": T("gone"),
-    "stopped": T("not finished"),
-    "waiting": T("not due yet"),
-}
 
 
 class BatchLines(LineProgress):
@@ -40,13 +30,11 @@ class BatchLines(LineProgress):
             case BatchStarted():
                 return [T("{count} repositories", count=event.repos)]
             case RepoFinished():
-                return [repo_line(event, self._batch)]
+                return [repo_line(event, self._batch)] if is_worth_a_line(event) else []
             case HeldUp():
                 return [held_line(event)]
-            case InRepo(event=Note() as note, number=number):
-                repo = self._batch.active.get(number)
-                source = words.clean(repo.source) if repo else ""
-                return [T("{source}: {text}", source=source, text=note.text)]
+            case InRepo(event=Note(level="warning") as note, number=number):
+                return [note_line(number, note, self._batch)]
             case InRepo():
                 return []
         return super()._lines(event)
@@ -58,6 +46,17 @@ class BatchLines(LineProgress):
         self._last_summary = now
         if self._batch.active:
             self._say(summary_line(self._batch))
+
+
+def is_worth_a_line(event: RepoFinished) -> bool:
+    """What nothing happened to is counted in the end, and not told one by one."""
+    return event.state not in ("left_out", "unchanged", "waiting")
+
+
+def note_line(number: int, note: Note, board: BatchBoard) -> Text:
+    """A warning of one repository, with its name."""
+    repo = board.active.get(number)
+    return T("{source}: {text}", source=words.clean(repo.source if repo else ""), text=note.text)
 
 
 def repo_line(event: RepoFinished, board: BatchBoard) -> Text:

@@ -19,7 +19,7 @@ from hubferry.batch.values import (
 from hubferry.i18n import tr
 from hubferry.outcome import ErrorRecord
 from hubferry.report import words
-from hubferry.report.batch_lines import STATES
+from hubferry.report.item_words import STATES
 from hubferry.report.tables import facts, print_grid, say
 from hubferry.text import T, Text
 
