@@ -17,7 +17,8 @@ class Counts:
     ``kills`` and ``kills_without_ledger`` are random moments of one copy; ``big_bytes`` and
     ``small_bytes`` are the two sizes whose peak memory is compared, ``crowd_bytes`` is the size of
     each of four files at once, ``storms`` are copies with several random faults. ``fleet`` is how
-    many repositories a batch has, ``batch_kills`` random moments of one.
+    many repositories a batch has, ``batch_kills`` random moments of one,
+    ``ledger_kills`` processes killed while they write to one ledger.
     """
 
     kills: int

@@ -49,16 +49,21 @@ def one_round(ledger: Ledger, name: str, number: int) -> None:
         ledger.prune(1)
 
 
-def write(path: Path, name: str, rounds: int, die_after_seconds: float | None) -> None:
+def rounds(ledger: Ledger, name: str, count: int) -> None:
+    """So many rounds, each said when it is done."""
+    for number in range(count):
+        one_round(ledger, name, number)
+        print(number, flush=True)
+
+
+def write(path: Path, name: str, count: int, die_after_seconds: float | None) -> None:
     """See the module."""
     if die_after_seconds is not None:
         timer = threading.Timer(die_after_seconds, os.kill, (os.getpid(), signal.SIGKILL))
         timer.daemon = True
         timer.start()
     ledger = Ledger(path)
-    for number in range(rounds):
-        one_round(ledger, name, number)
-        print(number, flush=True)
+    rounds(ledger, name, count)
     ledger.close()
 
 
@@ -94,8 +99,7 @@ def fill(path: Path, most_bytes: int) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     try:
-        for number in itertools.count():
-            one_round(ledger, "fill", number)
+        rounds(ledger, "fill", 1_000_000)
     except LedgerError as error:
         print(error.hint, flush=True)
 

@@ -138,6 +138,12 @@ def vacuum(store: Store) -> tuple[int, int]:
 
 def check(store: Store) -> list[str]:
     """See ``Ledger.check``."""
+    found: list[str] = []
     with store.read() as connection:
-        found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check")]
+        try:
+            for row in connection.exec_driver_sql("PRAGMA quick_check"):
+                found.append(str(row[0]))
+        except sa.exc.DatabaseError as exc:
+            # Broken so badly that the check itself cannot go on.
+            found.append(str(exc.orig))
     return [] if found == ["ok"] else found
