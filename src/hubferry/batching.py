@@ -28,7 +28,7 @@ from hubferry.batch.values import UNFINISHED, BatchPlan, BatchReport, Item, Item
 from hubferry.control import call
 from hubferry.engines import make_engine
 from hubferry.errors import CopyError, ExitCode, LedgerError, Side
-from hubferry.events import BatchStarted, Event, InRepo, Note, RepoEvent
+from hubferry.events import Event, InRepo, Note, RepoEvent
 from hubferry.history import ASKED, error_row
 from hubferry.hubs.base import Hub
 from hubferry.locks import writer_lock
@@ -198,9 +198,6 @@ class Batching:
                 item for item in expanded.items if (str(item.source), str(item.target)) in wanted
             ]
         notices.extend(expanded.notices)
-        todo = len(expanded.items)
-        listed = todo + len(expanded.left_out)
-        app.observe(BatchStarted(self.run_id, self.manifest.file, listed, todo))
         return expanded
 
     def _hub_of(self, side: Side) -> Callable[[str], Hub]:

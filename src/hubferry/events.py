@@ -131,7 +131,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class BatchStarted:
-    """A batch knows what it is about: ``repos`` to look at, of ``listed`` in all."""
+    """A batch knows what it is about: ``repos`` have to be looked at, of ``listed`` in all."""
 
     run_id: str
     manifest: str

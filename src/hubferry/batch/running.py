@@ -19,7 +19,7 @@ from hubferry.batch.values import BatchReport, Item, ItemOutcome, ItemState
 from hubferry.control import CancelToken
 from hubferry.engines.base import Engine, Outcome
 from hubferry.errors import CancelledError, CopyError, is_retryable
-from hubferry.events import HeldUp, Observer, RepoFinished, RepoStarted
+from hubferry.events import BatchStarted, HeldUp, Observer, RepoFinished, RepoStarted
 from hubferry.outcome import ErrorRecord
 from hubferry.text import T
 
@@ -81,6 +81,8 @@ class Batch:
     def run(self) -> BatchReport:
         """Carry everything out; failures are in the report."""
         self._take_in()
+        report, listed = self.report, len(self.items) + len(self.report.left_out)
+        self.observe(BatchStarted(report.run_id, report.manifest, listed, len(self._todo)))
         if self._todo:
             self.before_first()
         by_number = {state.turn.item.number: state for state in self._todo}

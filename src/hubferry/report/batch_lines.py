@@ -28,7 +28,8 @@ class BatchLines(LineProgress):
         self._batch.take(event)
         match event:
             case BatchStarted():
-                return [T("{count} repositories", count=event.repos)]
+                listed, count = event.listed, event.repos
+                return [T("{listed} repositories, {count} to look at", listed=listed, count=count)]
             case RepoFinished():
                 return [repo_line(event, self._batch)] if is_worth_a_line(event) else []
             case HeldUp():

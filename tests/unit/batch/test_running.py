@@ -22,7 +22,7 @@ from hubferry.errors import (
     Side,
     UnavailableError,
 )
-from hubferry.events import HeldUp, RepoFinished, RepoStarted
+from hubferry.events import BatchStarted, HeldUp, RepoFinished, RepoStarted
 from hubferry.manifest.values import CardPolicy, Conditions
 from hubferry.model import Visibility
 
@@ -404,7 +404,7 @@ def test_blobs_that_repositories_share_are_sent_once(world: BatchWorld) -> None:
 def test_events_name_the_repository_they_are_about(world: BatchWorld) -> None:
     world.run(manifest(entry("m1")))
     kinds = [type(e) for e in world.events]
-    assert kinds == [RepoStarted, RepoFinished]
+    assert kinds == [BatchStarted, RepoStarted, RepoFinished]
     done = world.events[-1]
     assert isinstance(done, RepoFinished)
     assert (done.number, str(done.source), done.state) == (1, "from://org/m1", "copied")
