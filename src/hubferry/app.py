@@ -382,14 +382,9 @@ class App:
         row = self.ledger().run(run_id)
         return row and self._with_state(row)
 
-    def story(self, run_id: str) -> RunStory | None:
-        """One run with its repositories, or None.
-
-        Raises:
-            UsageError: the id is blank, or several begin like this.
-        """
-        row = self.run(run_id)
-        return story_of(row, self.ledger().attempts(row["run_id"])) if row else None
+    def story(self, row: Mapping[str, Any]) -> RunStory:
+        """A run that :meth:`run` told, with its repositories."""
+        return story_of(row, self.ledger().attempts(row["run_id"]))
 
     def file_stories(self, story: RunStory, repos: Collection[RepoStory]) -> Iterator[FileStory]:
         """What became of the files of these repositories of a run."""
@@ -398,8 +393,13 @@ class App:
             own = owners_of(story, repo)
             yield from files_of(repo, (event for name in own for event in ledger.events_of(name)))
 
-    def attempt(self, attempt_id: str) -> tuple[RunStory, RepoStory, list[dict[str, Any]]] | None:
-        """One try at a repository, ``<run>/<number>.<try>``, with its run and its events."""
+    def attempt(
+        self, attempt_id: str
+    ) -> tuple[dict[str, Any], RunStory, list[dict[str, Any]]] | None:
+        """One try at a repository, ``<run>/<number>.<try>``: its run, itself, its events.
+
+        The story has this one repository, and knows of no other try.
+        """
         row = self.run(attempt_id.partition("/")[0])
         if row is None:
             return None
@@ -409,33 +409,64 @@ class App:
         if not own:
             return None
         story = story_of(row | {"report": None}, [found | {"is_last": True} for found in own])
-        return story, story.repos[0], list(self.ledger().events_of(wanted))
+        return row, story, list(self.ledger().events_of(wanted))
+
+    def manifest_of(self, story: RunStory, path: Path | None = None) -> Manifest:
+        """The manifest of a batch, as it is now, read as the batch read it.
+
+        Args:
+            path: of the manifest, where it is not what the ledger says.
+
+        Raises:
+            UsageError: it is not there, or something in it is wrong.
+        """
+        from hubferry.retrying import manifest_of
+
+        return manifest_of(self, story, path)
 
     def retry(
-        self,
-        run_id: str,
-        *,
-        manifest: Path | None = None,
-        confirm: Confirm = lambda deletions: False,
+        self, run_id: str, *, confirm: Confirm = lambda deletions: False
     ) -> BatchReport | RunReport | None:
         """Take up again what failed in a run of the past; None if nothing did.
 
         Args:
-            manifest: read instead of the one that a batch was started with.
             confirm: asked before a mirror deletes.
 
         Raises:
             UsageError: no such run, it is on its way, or what it was asked for is not known.
         """
-        from hubferry.retrying import retry_run
-
-        story = self.story(run_id)
-        if story is None:
+        row = self.run(run_id)
+        if row is None:
             raise UsageError(
                 T("no run is called {run_id}", run_id=run_id),
                 hint=T("'hubferry runs list' shows them"),
             )
-        return retry_run(self, story, manifest, confirm)
+        story = self.story(row)
+        if story.is_batch:
+            return self.retry_batch(story)
+        return self.retry_copy(story, confirm=confirm)
+
+    def retry_copy(self, story: RunStory, *, confirm: Confirm) -> RunReport | None:
+        """:meth:`retry` of a copy or mirror."""
+        from hubferry.retrying import retry_copy
+
+        return retry_copy(self, story, confirm)
+
+    def retry_batch(
+        self,
+        story: RunStory,
+        manifest: Manifest | None = None,
+        options: BatchOptions | None = None,
+    ) -> BatchReport | None:
+        """:meth:`retry` of a batch.
+
+        Args:
+            manifest: by default as :meth:`manifest_of` reads it.
+            options: of the batch that this makes; what it is about is filled in.
+        """
+        from hubferry.retrying import retry_batch
+
+        return retry_batch(self, story, manifest, options)
 
     def control_run(self, run_id: str, want: Want) -> dict[str, Any] | None:
         """Have a run of another process paused, resumed or stopped; it, or None if unknown.

@@ -22,7 +22,7 @@ from hubferry.text import Text
 Row = Mapping[str, Any]
 
 BATCH_COMMANDS = ("batch", "watch")
-BAD_STATES = ("failed", "gone", "stopped")
+BAD_STATES = ("failed", "gone", "stopped", "waiting")
 """The states of what a retry takes up again."""
 RUNNING = "running"
 """A repository whose try has not ended."""
@@ -221,6 +221,8 @@ def owners_of(story: RunStory, repo: RepoStory) -> list[str]:
     """The ids under which the ledger keeps what happened to a repository."""
     if not story.is_batch:
         return [story.run_id]
+    if repo.tries == 1 and repo.attempt_id is not None:
+        return [repo.attempt_id]
     return [f"{story.run_id}/{repo.number}.{number + 1}" for number in range(repo.tries)]
 
 

@@ -19,13 +19,14 @@ VARIABLE_PREFIX = "HUBFERRY_"
 PATTERN_OPTIONS = frozenset({"--include", "--exclude"})
 
 WHAT = T("What to copy")
+WHICH = T("What to show or take up")
 TARGET = T("The target repository")
 HUBS = T("Hubs")
 PATIENCE = T("Speed and patience")
 OUTPUT = T("Output")
 LAB = T("The lab")
 WHEN = T("When to look")
-_SECTIONS = (WHAT, WHEN, LAB, TARGET, HUBS, PATIENCE, OUTPUT)
+_SECTIONS = (WHAT, WHICH, WHEN, LAB, TARGET, HUBS, PATIENCE, OUTPUT)
 
 
 class Option(click.Option):

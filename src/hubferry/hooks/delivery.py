@@ -183,7 +183,7 @@ class Hooks:
             problem = error
         except Exception as error:  # noqa: BLE001 - whatever a hook does, the run is not its victim
             _log.debug("hook failed", exc_info=error)
-            problem = CopyError(T("{kind}", kind=type(error).__name__))
+            problem = CopyError(T("it broke ({kind})", kind=type(error).__name__))
         self._note(event, news, hook.kind, name, tries, problem)
 
     def _tries(self) -> int:

@@ -23,7 +23,7 @@ from hubferry.hooks.values import News, Trouble
 from hubferry.i18n import tr
 from hubferry.outcome import ErrorRecord
 from hubferry.report import shapes, words
-from hubferry.report.item_words import state_word
+from hubferry.report.item_words import counted, state_word
 from hubferry.text import T, Text
 
 Plain = Callable[[object], str]
@@ -219,7 +219,7 @@ def _all_lines(event: str, news: News, plain: Plain) -> Iterator[str]:
             yield tr(T("{count} repositories wait", count=news.stall.repos))
         yield tr(run)
         return
-    if counts := tr(T(", ")).join(_counted(news)):
+    if counts := counted(news.counts):
         yield tr(T("repositories: {counts}", counts=counts))
     if news.target:
         yield tr(T("{label}: {text}", label=T("target"), text=plain(news.target)))
@@ -236,11 +236,6 @@ def _all_lines(event: str, news: News, plain: Plain) -> Iterator[str]:
     if more:
         yield tr(T("… and {count} more: hubferry runs show {run}", count=more, run=news.run_id))
     yield tr(run)
-
-
-def _counted(news: News) -> Iterator[str]:
-    for state, count in news.counts.items():
-        yield tr(T("{count} {state}", count=count, state=state_word(state)))
 
 
 def _explained(indent: str, error: ErrorRecord, plain: Plain) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hubferry.batch.values import BatchReport, ItemState
+from hubferry.batch.values import UNFINISHED, BatchReport, ItemState
 from hubferry.errors import ExitCode
 from hubferry.outcome import ErrorRecord, RepoRef, RunReport
 from hubferry.text import Text
@@ -74,9 +74,9 @@ def news_of_stall(run_id: str, command: str, subject: str, stall: Stall) -> News
 
 
 def _of_batch(report: BatchReport) -> News:
-    bad = report.of(ItemState.FAILED, ItemState.GONE, ItemState.STOPPED)
+    bad = report.of(*UNFINISHED)
     # What failed comes before what was only stopped: the list may be cut.
-    bad.sort(key=lambda item: item.state is ItemState.STOPPED)
+    bad.sort(key=lambda item: item.state in (ItemState.STOPPED, ItemState.WAITING))
     troubles = tuple(
         Trouble(item.source, item.target, item.state.value, item.error) for item in bad
     )

@@ -24,7 +24,7 @@ def error_lines(record: ErrorRecord, paths: Sequence[str] = ()) -> Iterator[str]
         record = replace(record, path=None)
     yield f"Error: {record.headline}"
     yield _line(T("what"), clean(tr(record.message)))
-    if where := _where(record):
+    if where := where_of(record):
         yield _line(T("where"), where)
     if len(paths) > 1:
         yield _line(T("files"), _some(paths))
@@ -70,10 +70,12 @@ def _line(label: Text, value: str) -> str:
     return "  " + tr(T("{label}: {text}", label=label, text=value))
 
 
-def _where(record: ErrorRecord) -> str:
+def where_of(record: ErrorRecord, *, with_path: bool = True) -> str:
+    """Side, repository, path and step of an error, as far as they are known."""
     side = _SIDES.get(record.side or "")
     parts = [tr(side)] if side else []
-    parts += [clean(part) for part in (record.repo, record.path) if part]
+    path = record.path if with_path else None
+    parts += [clean(part) for part in (record.repo, path) if part]
     if record.step:
         parts.append(tr(T("step {step}", step=clean(record.step))))
     return tr(T(", ")).join(parts)

@@ -173,10 +173,55 @@ class AuthShape:
 
 
 @dataclass(frozen=True)
+class RepoItem:
+    """One repository of a run: its last try, and what all of its tries moved.
+
+    ``state`` as in a batch's report, or ``running``; ``tries`` 0: its turn never came.
+    ``exit_code``, ``files``, ``verified`` and the commits are the last try's.
+    """
+
+    number: int
+    attempt_id: str | None
+    source: str
+    target: str
+    state: str
+    tries: int
+    exit_code: int | None
+    started_at: str | None
+    ended_at: str | None
+    seconds: float
+    files: Files
+    size_bytes: int
+    sent_bytes: int
+    read_bytes: int
+    commits: int
+    verified: bool | None
+    source_commit: str | None
+    target_commit: str | None
+    errors: list[Failure]
+
+
+@dataclass(frozen=True)
+class FileItem:
+    """What became of one path of a run's repository ``number``."""
+
+    number: int
+    source: str
+    target: str
+    path: str
+    event: Literal["committed", "failed"]
+    at: str | None
+    commit: str | None
+    error: Failure | None
+
+
+@dataclass(frozen=True)
 class RunItem:
     """A row of the ledger; ``report`` is the run's own report.
 
-    ``state`` is what the run is at now; ``dead``: its process went without a word.
+    ``state`` is what the run is at now; ``dead``: its process went without a word. A batch has
+    its manifest as ``source``, and ``counts`` its repositories by state. ``repos`` are told by
+    ``runs show`` (a batch's that were unchanged are only counted), ``files`` with ``--files``.
     """
 
     run_id: str
@@ -189,16 +234,24 @@ class RunItem:
     state: Literal["running", "paused", "stopping", "finished", "dead"]
     report: dict[str, Any] | None = None
     facts: list[dict[str, Any]] | None = None
+    counts: dict[str, int] | None = None
+    repos: list[RepoItem] | None = None
+    files: list[FileItem] | None = None
 
 
 @dataclass(frozen=True)
 class RunsShape:
-    """What the ``runs`` commands print; ``runs`` is newest first, or the one run that was named."""
+    """What the ``runs`` commands print; ``runs`` is newest first, or the one run that was named.
+
+    ``file``: where ``runs report`` wrote. ``runs retry`` prints a ``batch`` or a ``report``, and
+    this only if there was nothing to try again.
+    """
 
     command: str
     runs: list[RunItem]
     errors: list[Failure]
     exit_code: int
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -301,7 +354,7 @@ class InspectShape:
 
 @dataclass(frozen=True)
 class HookFailure:
-    """A repository that is not done. ``state``: ``failed``, ``gone``, ``stopped``."""
+    """A repository that is not done. ``state``: ``failed``, ``gone``, ``stopped``, ``waiting``."""
 
     source: str
     target: str
