@@ -18,6 +18,7 @@ from hubferry.text import T
 from hubferry.watch.looks import ALL, Wanted
 
 _VERSION = 1
+_END_OF_TIME = 1e11
 
 
 @dataclass(slots=True)
@@ -61,7 +62,7 @@ class StateFile:
         try:
             raw = json.loads(self.path.read_text(encoding="utf-8"))
             return _checked(raw)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return WatchState()
 
     def save(self, state: WatchState) -> None:
@@ -133,4 +134,9 @@ def _checked(raw: dict[str, Any]) -> WatchState:
 
 
 def _moment(value: Any) -> float | None:
-    return None if value is None else float(value)
+    if value is None:
+        return None
+    moment = float(value)
+    if not 0.0 <= moment < _END_OF_TIME:
+        raise ValueError("no moment")
+    return moment
