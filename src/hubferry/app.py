@@ -187,6 +187,7 @@ class App:
             settings.state_folder / "governor",
             level=lambda: self._uploads.level,
             most=workers,
+            waited=self._uploads.waited,
             tell=lambda text: self.observe(Note("warning", text)),
         )
         self._accounts: dict[tuple[str, Side], Account] = {}
@@ -488,8 +489,14 @@ class App:
         return self.ledger().stats()
 
     def ledger_vacuum(self) -> tuple[int, int]:
-        """Give the ledger's free space back to the disk; its bytes before and after."""
-        return self.ledger().vacuum()
+        """Let go of all history that is older than it has to be, and give the room back.
+
+        The ledger's bytes before and after.
+        """
+        before = self.ledger().bytes_on_disk()
+        while self.ledger().prune(self.settings.keep_days):
+            self.cancel.check()
+        return before, self.ledger().vacuum()[1]
 
     def ledger_export(self, tables: Collection[str] = ()) -> Iterator[dict[str, Any]]:
         """Every row of the ledger, or of these tables, redacted once more; see ``Ledger.export``.
@@ -601,6 +608,7 @@ class App:
         def keep(report: RunReport) -> RunReport:
             try:
                 ledger.end_run(job.run_id, report.exit_code, redact(summary_of(report)))
+                self.prune()
             except LedgerError as error:
                 # What was done was done: the report tells it, and this too.
                 report.errors.append(ErrorRecord.of(error))
@@ -699,6 +707,10 @@ class App:
     def endpoints(self) -> dict[str, str | None]:
         """Custom endpoints by scheme, so that links to them are known."""
         return {scheme: self._of(scheme).endpoint for scheme in HUBS}
+
+    def renew_waits(self) -> None:
+        """Something was finished: what may be waited for rate limits counts from here."""
+        self._waits.renew()
 
     def prune(self) -> None:
         """Let go of history that is older than it has to be, a little at a time."""

@@ -230,9 +230,9 @@ class Batching:
             attempt_id, self.run_id, item.number, str(item.source), str(item.target)
         )
         report = self._copied(job, item)
-        state = ItemState.FAILED if report.errors else ItemState.COPIED
-        if not report.errors and not report.commits:
-            state = ItemState.EQUAL
+        state = _state_of(report)
+        if not report.errors:
+            app.renew_waits()
         ledger.end_attempt(
             attempt_id, state.value, report.exit_code, redact(summary_of_copy(report))
         )
@@ -333,6 +333,15 @@ class Batching:
             self.app.prune()
         except LedgerError as error:
             report.errors.append(ErrorRecord.of(error))
+
+
+def _state_of(report: RunReport) -> ItemState:
+    """What became of one try."""
+    if report.was_cancelled:
+        return ItemState.STOPPED
+    if report.errors:
+        return ItemState.FAILED
+    return ItemState.COPIED if report.commits else ItemState.EQUAL
 
 
 def summary_of(report: BatchReport) -> str:

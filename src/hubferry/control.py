@@ -98,6 +98,11 @@ class WaitBudget:
     spent_seconds: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def renew(self) -> None:
+        """Begin anew: something was finished, so the waiting was worth it."""
+        with self._lock:
+            self.spent_seconds = 0.0
+
     def take(self, seconds: float) -> bool:
         """Reserve a wait that starts now; False if the budget does not allow it.
 

@@ -304,6 +304,15 @@ class _Run:
         report.target_mark = found.target.mark
         if report.verified:
             drop_spooled(self.tools, found.source_listing.entries)
+            self._keep_inventory()
+
+    def _keep_inventory(self) -> None:
+        """Keep what was verified where; the target's listing is what says so."""
+        ends, ledger = (str(self.job.source), str(self.job.target)), self.tools.ledger
+        if self.tally.commits or not ledger.knows_files(*ends):
+            entries = self._survey.target_listing.entries
+            rows = ((e.path, e.size_bytes, e.sha256.hex if e.sha256 else None) for e in entries)
+            ledger.remember_files(*ends, rows)
 
     def count(self) -> None:
         """Fill in the figures of the report."""

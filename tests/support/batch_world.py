@@ -19,7 +19,7 @@ from hubferry.events import Event
 from hubferry.hubs.base import Hub
 from hubferry.hubs.memory import MemoryHub
 from hubferry.ledger import Ledger
-from hubferry.manifest.values import Entry, Manifest, OwnerPattern, Place
+from hubferry.manifest.values import Entry, Manifest, OwnerPattern, Place, Source
 from hubferry.model import Address, RepoId, RepoQuery
 from hubferry.outcome import ErrorRecord, RepoRef, RunReport
 from hubferry.survey import Tools, resolve_and_list
@@ -61,9 +61,7 @@ def source(name: str, revision: str | None = None) -> Address:
     return Address(RepoId(SOURCE, f"org/{name}"), revision)
 
 
-def entry(
-    what: OwnerPattern | Address | str, target: str = "mirror/{name}", **more: object
-) -> Entry:
+def entry(what: Source | str, target: str = "mirror/{name}", **more: object) -> Entry:
     """One entry; a text is an explicit source."""
     given = source(what) if isinstance(what, str) else what
     return Entry(Place("list.txt", 1), given, target, **more)  # type: ignore[arg-type]

@@ -127,6 +127,18 @@ class Present:
             connection.exec_driver_sql(_KEEP_NEW, (repo_id, repo_id))
             connection.exec_driver_sql(_CLEAR_NEW)
 
+    def knows_files(self, source: str, target: str) -> bool:
+        """Whether ``remember_files`` was ever called for a pair."""
+        query = (
+            sa.select(sa.literal(1))
+            .select_from(files.join(repositories, files.c.repo_id == repositories.c.repo_id))
+            .where(repositories.c.source == storable(source))
+            .where(repositories.c.target == storable(target))
+            .limit(1)
+        )
+        with self._store.read() as connection:
+            return connection.execute(query).first() is not None
+
     def files_of(self, source: str, target: str) -> Iterator[FileRow]:
         """The files that a pair was verified to have, by path; a page is held in memory."""
         pair = sa.and_(
