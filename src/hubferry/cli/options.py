@@ -248,6 +248,15 @@ record = stack(
         about=T("Where locks and the record are kept."),
         section=OUTPUT,
     ),
+    option(
+        "--keep-days",
+        type=WholeNumber(min=1),
+        default=90,
+        show_default=True,
+        metavar="DAYS",
+        about=T("How long the record keeps past runs; older ones go when a run ends."),
+        section=OUTPUT,
+    ),
 )
 
 lang_option = option(

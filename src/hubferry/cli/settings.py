@@ -43,6 +43,7 @@ def settings_of(options: Options) -> Settings:
         ("wait_lock_seconds", "wait_lock"),
         ("ledger_path", "ledger"),
         ("state_dir", "state_dir"),
+        ("keep_days", "keep_days"),
         ("spool_dir", "spool_dir"),
         ("spool_limit_bytes", "spool_limit"),
     ):

@@ -268,12 +268,20 @@ class History:
                 for row in connection.execute(query, hubs)
             ]
         latest = sorted(found, reverse=True)[:_SPEED_RUNS]
-        reports = [json.loads(report) for _, report in latest]
-        pairs = [(r["bytes"]["sent"], r["seconds"]) for r in reports if "bytes" in r]
-        pairs = [(sent, took) for sent, took in pairs if sent >= _SPEED_BYTES and took > 0]
+        figures = (_sent_and_seconds(report) for _, report in latest)
+        pairs = [(sent, took) for sent, took in figures if sent >= _SPEED_BYTES and took > 0]
         if not pairs:
             return None
         return float(sum(sent for sent, _ in pairs) / sum(took for _, took in pairs))
+
+
+def _sent_and_seconds(report: str) -> tuple[float, float]:
+    """Bytes that a copy sent, and how long it took; zeros of a report that does not tell."""
+    try:
+        found = json.loads(report)
+        return float(found["bytes"]["sent"]), float(found["seconds"])
+    except (ValueError, KeyError, TypeError):
+        return 0.0, 0.0
 
 
 def _facts_of(run_id: str) -> sa.Select[Any]:

@@ -57,6 +57,10 @@ class Ledger(History, Present):
 
         return upkeep.stats(self._store)
 
+    def bytes_on_disk(self) -> int:
+        """The size of the file and of the log beside it."""
+        return self._store.file_bytes() + self._store.wal_bytes()
+
     def vacuum(self) -> tuple[int, int]:
         """Give free space back to the disk; bytes before and after, the log included.
 

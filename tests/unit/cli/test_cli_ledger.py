@@ -18,6 +18,7 @@ from hubferry.cli import main
 from hubferry.hubs.memory import git_oid_of, sha256_of
 from hubferry.i18n import use_language
 from hubferry.ledger import Ledger, RepoRecord
+from hubferry.ledger.history import moment
 from hubferry.net.secret import Secret
 from hubferry.report.json_schema import SHAPES
 
@@ -78,10 +79,15 @@ def test_stats_are_told_to_people_and_to_programs(run: Run, ledger: Ledger, tmp_
 
 def test_vacuum_tells_what_it_gave_back(run: Run, ledger: Ledger) -> None:
     ledger.start_run("old", "copy", "a", "b")
-    ledger.end_run("old", 0, "x" * 3_000_000)
-    ledger.prune(0, now=time.time() + 60)
-    code, out, _ = run("vacuum")
-    assert code == 0
+    ledger.note_all("old", "sent", [("x" * 200, None)] * 12_000)
+    ledger.end_run("old", 0, "{}")
+    with ledger._store.write() as connection:
+        query = "UPDATE runs SET started_at = ?, ended_at = ? WHERE run_id = 'old'"
+        connection.exec_driver_sql(query, (moment(time.time() - 3 * 86_400),) * 2)
+    code, out, _ = run("vacuum", "--keep-days", "4")
+    assert (code, len(ledger.runs())) == (0, 2)
+    code, out, _ = run("vacuum", "--keep-days", "2")
+    assert (code, len(ledger.runs())) == (0, 1), "what is older goes first, all of it"
     assert "MB and takes" in out
     assert "kB now" in out
     code, out, _ = run("vacuum", "--json")

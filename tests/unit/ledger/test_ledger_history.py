@@ -132,7 +132,8 @@ def test_the_usual_speed_is_that_of_copies_between_these_hubs(ledger: Ledger) ->
     a_copy(ledger, "3", copied(80_000_000, 1.0), source="ms://a/b")
     a_copy(ledger, "4", copied(80_000_000, 1.0), source="hfx://a/b")
     a_copy(ledger, "5", copied(1_000_000, 1.0))
-    a_copy(ledger, "6", '{"stopped": "KeyboardInterrupt"}')
+    for number, odd in enumerate(('{"stopped": "KeyboardInterrupt"}', "{broken", "[1]", "{}")):
+        a_copy(ledger, f"odd-{number}", odd)
     ledger.start_run("7", "copy", *ENDS)
     assert ledger.usual_speed("hf", "ms") == 20_000_000
 

@@ -36,7 +36,7 @@ def stats(ctx: click.Context, /, **options: Any) -> int:
     "vacuum",
     cls=Command,
     about=T(
-        "Give the record's free space back to the disk.\n\n"
+        "Let go of runs older than --keep-days, and give free space back to the disk.\n\n"
         "It takes as much room again while it works; runs on their way wait until it is done."
     ),
 )
