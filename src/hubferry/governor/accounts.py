@@ -44,6 +44,7 @@ class Governor:
     Args:
         folder: for all processes of this user.
         level: how many transfers of this process may be on their way now.
+        waited: told how long somebody had to wait for that level, in seconds.
         most: how many of all processes together, for one account.
         tell: told, once, that processes cannot share and why.
     """
@@ -54,11 +55,13 @@ class Governor:
         *,
         level: Callable[[], int],
         most: int,
+        waited: Callable[[float], None] = lambda seconds: None,
         tell: Callable[[Text], None] = lambda text: None,
     ) -> None:
         self._folder = folder
         self._level = level
         self._most = most
+        self._waited = waited
         self._tell = tell
         self._has_told = False
         self._lock = threading.RLock()
@@ -87,13 +90,9 @@ class Governor:
                 self._budgets[name] = _Budget(self, who)
             return self._budgets[name]
 
-    def own_slots(self) -> ByteSlots:
-        """Slots that other processes do not see."""
-        return ByteSlots(lambda: None, self._level, self._most)
-
     def slots(self, locks: Callable[[], ByteLocks | None]) -> ByteSlots:
-        """Slots over these locks."""
-        return ByteSlots(locks, self._level, self._most)
+        """Slots over these locks; None: other processes do not see them."""
+        return ByteSlots(locks, self._level, self._most, waited=self._waited)
 
     def folder_of(self, parts: tuple[str, ...], to_keep: bool) -> Path | None:
         """The folder named by ``parts``; None if nothing was ever kept and ``to_keep`` is False.
@@ -212,7 +211,7 @@ class Account:
         self._governor = governor
         self._scheme = scheme
         self._budget: _Budget | None = None
-        self._own_slots = governor.own_slots()
+        self._own_slots = governor.slots(lambda: None)
 
     def bind(self, endpoint: str, token: Secret | None) -> None:
         """Say whose account it is; None: nobody's, and what an address may do is shared."""

@@ -211,7 +211,7 @@ class Holds:
         until, noted = note.get("until", math.nan), note.get("noted", math.nan)
         is_sensible = noted <= unix + _CLOCK_SECONDS and until - unix <= MOST_SECONDS
         if not is_sensible or unix - until > STALE_SECONDS:
-            path.unlink(missing_ok=True)
+            self._remove(path)
             held.stamp = None
             if held.is_on_disk:
                 self._clear(held)
@@ -275,16 +275,19 @@ class Holds:
         path = self._path(kind, to_keep=False)
         # Another process may have been refused since; its hold is a newer state of the file.
         if held.is_on_disk and path is not None and stamp_of(path) == held.stamp:
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                self._tell(error)
+            self._remove(path)
         self._clear(held)
         self._changed.notify_all()
 
     def _clear(self, held: _Kind) -> None:
         held.is_held = held.is_on_disk = False
         held.refusals, held.probe_since, held.stamp = 0, None, None
+
+    def _remove(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            self._tell(error)
 
     def _path(self, kind: str, *, to_keep: bool) -> Path | None:
         try:

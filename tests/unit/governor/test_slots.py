@@ -196,6 +196,60 @@ def test_processes_share_the_slots_of_an_account_and_a_killed_one_frees_its_own(
         assert has_room(slots)
 
 
+def test_a_process_that_always_has_a_next_one_ready_does_not_keep_the_other_out(
+    tmp_path: Path,
+) -> None:
+    slots, stop, rounds = governed(tmp_path), CancelToken(), [0]
+
+    def busy() -> None:
+        """Transfers of a long while, one right after the other."""
+        while not stop.is_cancelled:
+            with slots.turn(busy, CancelToken(), unheard):
+                rounds[0] += 1
+                time.sleep(0.15)
+
+    threads = [threading.Thread(target=busy, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    with other_process() as other:
+        before = rounds[0]
+        assert other.ask("slot", tmp_path) == "had"
+        assert rounds[0] - before <= 8
+    stop.cancel()
+    for thread in threads:
+        thread.join(10)
+
+
+def test_a_stopped_wait_gives_the_head_of_the_line_to_others(tmp_path: Path) -> None:
+    slots = governed(tmp_path)
+    with other_process() as other:
+        other.ask("slot", tmp_path)
+        other.ask("slot", tmp_path)
+        assert not has_room(slots)
+        other.ask("answer")
+        assert other.ask("slot", tmp_path) == "had"
+        assert has_room(slots)
+
+
+def test_waiting_for_the_level_is_told_and_waiting_for_other_processes_is_not(
+    tmp_path: Path,
+) -> None:
+    waits: list[float] = []
+    locks = ByteLocks(tmp_path / "slots")
+    slots = ByteSlots(lambda: locks, lambda: 1, 2, waited=waits.append)
+    party = Party(slots, 2)
+    party.await_that(lambda: party.inside == 1)
+    time.sleep(0.25)
+    party.end(2)
+    party.await_that(lambda: party.done == 2)
+    assert 0.1 < sum(waits) < 5
+    waits.clear()
+    assert locks.try_acquire(0)
+    assert locks.try_acquire(1)
+    assert not has_room(slots)
+    assert waits == []
+
+
 def test_a_long_wait_for_other_processes_is_told_once(tmp_path: Path) -> None:
     now, told = [0.0], []
     locks = ByteLocks(tmp_path / "slots")
