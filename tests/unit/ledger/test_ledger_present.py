@@ -128,7 +128,9 @@ def test_files_are_those_of_the_last_time(ledger: Ledger) -> None:
 
 
 def test_files_of_a_pair_nobody_remembered_make_it_a_partial_one(ledger: Ledger) -> None:
+    assert not ledger.knows_files(*PAIR)
     ledger.remember_files(*PAIR, [("a", 1, None)])
+    assert ledger.knows_files(*PAIR)
     assert ledger.recall([PAIR]) == {PAIR: RepoRecord(*PAIR, wish="", state="partial")}
     ledger.remember(A)
     assert ledger.recall([PAIR]) == {PAIR: A}

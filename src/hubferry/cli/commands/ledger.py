@@ -66,16 +66,13 @@ def vacuum(ctx: click.Context, /, **options: Any) -> int:
     metavar="FILE",
     about=T("Write to this file, whole or not at all, instead of to standard output."),
     section=OUTPUT,
-    has_variable=False,
 )
 @opt.option(
     "--table",
-    "tables",
     multiple=True,
     metavar="NAME",
     about=T("Only this table. May be repeated."),
     section=OUTPUT,
-    has_variable=False,
 )
 @opt.record
 @opt.showing
@@ -83,7 +80,7 @@ def vacuum(ctx: click.Context, /, **options: Any) -> int:
 def export(ctx: click.Context, /, **options: Any) -> int:
     """Ask the ledger for row after row, write."""
     with Invocation(ctx, options) as call:
-        rows = call.app.ledger_export(options["tables"])
+        rows = call.app.ledger_export(options["table"])
         if options["output"] is None:
             print_rows(rows)
         else:
