@@ -279,3 +279,15 @@ def test_a_state_folder_without_locks_is_told_once_and_the_copy_goes_on(
     check_copied(bench, bench.copy())
     notes = [str(e.text) for e in bench.events if isinstance(e, Note)]
     assert len([note for note in notes if re.search("goes on alone", note)]) == 1
+
+
+def test_a_refusal_of_the_source_is_known_to_the_next_process_too(
+    lab_process: LabProcess, tmp_path: Path
+) -> None:
+    lab_process.seed("source-org/model-0", {"README.md": {"text": "# hi"}})
+    fault = {"endpoint": "hf.tree", "kind": "status", "status": 429, "retry_after": 600}
+    lab_process.ask("POST", "/faults", fault)
+    for _ in range(2):
+        ended = copy(lab_process, tmp_path, 0, "--wait-on-limit", "2s").wait()
+        assert ended.code == 5, ended.err
+    assert endpoint(lab_process, "hf.tree")["requests"] == 1

@@ -373,3 +373,29 @@ def test_a_commit_is_lines_of_json_with_its_parent_first() -> None:
 )
 def test_small_files_that_are_no_weights_ride_inline(path: str, size: int, expected: bool) -> None:
     assert choices.wants_inline(path, size) is expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("GET", "/api/models/org/name", "api"),
+        ("GET", "/api/models/org/name/tree/main", "api"),
+        ("GET", "/org/name/resolve/main/w.bin", "resolve"),
+        ("GET", "/api/resolve-cache/models/org/name/abc/w.bin", "resolve-cache"),
+        ("GET", "/org/name", "page"),
+        ("GET", "/api/whoami-v2", "whoami"),
+        ("POST", "/api/repos/create", "create"),
+        ("POST", "/api/models/org/name/commit/main", "commit:models/org/name"),
+        ("POST", "/api/datasets/org/name/commit/refs%2Fpr%2F1", "commit:datasets/org/name"),
+        ("POST", "/api/models/gpt2/commit/main", "commit:models/gpt2"),
+        ("GET", "/api/models/org/commit/tree/main", "api"),
+        ("POST", "/org/name.git/info/lfs/objects/batch", "lfs"),
+        ("POST", "/org/name.git/git-upload-pack", None),
+    ],
+)
+def test_what_has_a_limit_of_its_own_brakes_nothing_else(
+    method: str, path: str, kind: str | None
+) -> None:
+    hub = ("https", "huggingface.co", 443)
+    assert wire.brake_kind(hub, method, f"https://huggingface.co{path}") == kind
+    assert wire.brake_kind(hub, method, f"https://cdn.example{path}") is None

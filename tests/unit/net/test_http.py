@@ -597,3 +597,64 @@ def test_a_head_that_trickles_is_cut_off(client: HttpClient) -> None:
         with pytest.raises(UnavailableError):
             client.get_json(server.url)
         assert time.monotonic() - began < 10, "a byte now and then is no answer"
+
+
+# --- refusals that others are told of -------------------------------------------------
+
+
+class Brake:
+    """What a client tells of its requests and refusals."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.told: list[float | None] = []
+        self.is_inside = False
+
+    @contextmanager
+    def __call__(self, method: str, url: str) -> Iterator[Callable[[float | None], None]]:
+        self.asked.append((method, url.rpartition("/")[2]))
+        self.is_inside = True
+        try:
+            yield self.told.append
+        finally:
+            self.is_inside = False
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        (b"Retry-After: 7\r\n", [7.0]),
+        (b"", [None]),
+        (b'RateLimit: "api";r=3;t=60\r\nRetry-After: 9\r\n', [9.0]),
+        (b'RateLimit: "api";r=0;t=60\r\n', []),
+        (b'RateLimit: "api";r=000;t=60\r\nRetry-After: 9\r\n', []),
+    ],
+    ids=["told", "untold", "another limit", "used up", "used up, in other digits"],
+)
+def test_a_429_is_told_unless_its_window_is_used_up(headers: bytes, told: list[object]) -> None:
+    def script(peer: socket.socket, head: bytes) -> None:
+        peer.sendall(b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n" + headers + b"\r\n")
+
+    server, brake = Server(script), Brake()
+    client = HttpClient(QUICK, brake=brake)
+    with pytest.raises(RateLimitedError):
+        client.get_json(f"{server.url}/thing")
+    server.close()
+    assert brake.told == told
+    assert brake.asked == [("GET", "thing")]
+    assert not brake.is_inside
+
+
+def test_a_good_answer_and_another_refusal_tell_nothing() -> None:
+    def script(peer: socket.socket, head: bytes) -> None:
+        status = b"200 OK" if b"/good" in head else b"503 Busy"
+        peer.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\n{}")
+
+    server, brake = Server(script), Brake()
+    client = HttpClient(QUICK, brake=brake)
+    client.post_json(f"{server.url}/good", {})
+    with pytest.raises(UnavailableError):
+        client.get_json(f"{server.url}/bad")
+    server.close()
+    assert brake.told == []
+    assert brake.asked == [("POST", "good"), ("GET", "bad")]
