@@ -28,7 +28,7 @@ from hubferry.watch.clock import Clock, RealClock
 from hubferry.watch.loop import CycleDone, Watch
 from hubferry.watch.notify import Notifier
 from hubferry.watch.ports import Cycle, Load
-from hubferry.watch.schedule import period_seconds
+from hubferry.watch.schedule import next_slot, period_seconds
 from hubferry.watch.state import StateFile
 
 if TYPE_CHECKING:
@@ -48,12 +48,15 @@ def app_cycle(
     make_app: Callable[[Manifest], App],
     make_options: Callable[[], BatchOptions],
     clock: Clock | None = None,
+    *,
+    tries_all: bool = False,
 ) -> Cycle:
     """Cycles by the real batch, each with an app of its own.
 
     So a cycle has fresh connections, a waiting budget of its own, and tokens as
     they are now; and what one of them leaves behind no later one inherits. A
-    repository that failed is tried again after 1, 2, 4... periods.
+    repository that failed is tried again after 1, 2, 4... periods, or, with
+    ``tries_all``, each time.
     """
     time = clock or RealClock()
 
@@ -64,11 +67,14 @@ def app_cycle(
         cancel: CancelToken,
         may_start: Callable[[], bool],
     ) -> BatchReport:
+        # From a tick to the next: now is somewhere between two of them.
+        tick = next_slot(manifest.watch, time.now(), time.now())
+        pause = period_seconds(manifest.watch, tick) * _PART_OF_PERIOD
         mine = replace(
             make_options(),
             only=only,
             may_start=may_start,
-            retry_seconds=period_seconds(manifest.watch, time.now()) * _PART_OF_PERIOD,
+            retry_seconds=None if tries_all else pause,
             now=time.now,
             command="watch",
         )

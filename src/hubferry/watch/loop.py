@@ -122,6 +122,7 @@ class Watch:
         self._wake = threading.Event()
         self._looks = Looks(self._wake.set)
         self._wants_reread = False
+        self._is_once = False
         self._failures = 0
         self._not_before = 0.0
         self._failing: set[str] = set()
@@ -199,7 +200,7 @@ class Watch:
             self._board.write(is_alive=False)
 
     def run_once(self) -> CycleDone:
-        """One look at everything now, whatever the schedule says.
+        """One look at everything now, whatever the schedule and the quiet hours say.
 
         Raises:
             CancelledError: somebody asked to stop.
@@ -208,6 +209,7 @@ class Watch:
         slot = next_slot(self._manifest.watch, self._state.last_slot, now, self._zone)
         # Ahead of time it takes nobody's place: the grid stays what it was.
         self._slot = slot if slot <= now else self._state.last_slot
+        self._is_once = True
         try:
             done = self._look(ALL)
         finally:
@@ -316,7 +318,9 @@ class Watch:
                 self._manifest,
                 only=wanted.only,
                 cancel=self._cancel,
-                may_start=lambda: not is_quiet(settings, self._clock.now(), self._zone),
+                may_start=lambda: (
+                    self._is_once or not is_quiet(settings, self._clock.now(), self._zone)
+                ),
             )
         except CancelledError:
             self._cancel.cancel()
@@ -358,6 +362,8 @@ class Watch:
         exponent = min(self._failures - 1, 30)
         pause = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**exponent)
         self._not_before = now + pause
+        if self._is_once:
+            return
         self._looks.put_back(wanted)
         self._warn(
             T(
@@ -387,6 +393,8 @@ class Watch:
         if found == self._manifest:
             return
         was = self._manifest.watch
+        count = len(found.entries)
+        self._observe(Note("info", T("the manifest has changed: {count} entries", count=count)))
         self._manifest = found
         self._meaning = Meaning(found)
         if found.watch != was:
@@ -419,7 +427,7 @@ class Watch:
             self._save_error = str(error)
 
     def _warn(self, text: Text) -> None:
-        _log.warning("%s", text)
+        _log.info("%s", text)
         self._observe(Note("warning", text))
 
 

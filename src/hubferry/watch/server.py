@@ -148,7 +148,8 @@ def make_app(
         if bad.is_too_many(peer):
             return say(429, "too many requests")
         given = request.headers.get(_SECRET_HEADER, "")
-        if not hmac.compare_digest(given.encode(), secret.encode()):
+        # Header bytes come as Latin-1; this is what was sent.
+        if not hmac.compare_digest(given.encode("latin-1"), secret.encode()):
             bad.note(peer)
             return say(401, "unauthorized")
         return None

@@ -13,8 +13,10 @@ from tests.unit.cli.conftest import Cli, FakeApp
 from hubferry.batch.values import BatchReport, ItemOutcome, ItemState
 from hubferry.cli.commands.watch import merged_watch
 from hubferry.errors import UnavailableError, UsageError
+from hubferry.events import Note
 from hubferry.manifest.values import QuietHours, SecretRef, WatchSettings
 from hubferry.text import T
+from hubferry.watch.loop import Watch
 
 NO_OPTIONS: dict[str, Any] = dict.fromkeys(
     ("every", "cron", "jitter", "quiet_hours", "listen", "webhook_secret")
@@ -73,7 +75,7 @@ def test_once_prints_a_line_and_ends_with_the_batchs_exit_code(cli: Cli, place: 
     name, (manifest, options), _ = cli.call
     assert (name, len(manifest.entries)) == ("batch", 2)
     assert (options.only, options.command) == (None, "watch")
-    assert options.retry_seconds == 810.0
+    assert options.retry_seconds is None
     assert options.asked["path"] == str(place)
     assert cli.app is not None
     assert cli.app.is_closed
@@ -100,6 +102,20 @@ def test_a_cycle_that_fails_as_a_whole_is_told_in_both_ways(cli: Cli, place: Pat
     assert (cli.json["batch"], cli.json["exit_code"]) == (None, 1)
     assert cli.json["errors"][0]["message"] == "the hub is down"
     assert "Error: Connection failed" in cli.err
+    assert "next try" not in cli.err
+
+
+@pytest.mark.parametrize("options", [["--progress", "off"], ["--quiet"], []])
+def test_without_progress_warnings_are_told_all_the_same(
+    cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    def turn(watch: Watch) -> None:
+        watch._observe(Note("warning", T("something is wrong")))
+
+    monkeypatch.setattr(Watch, "run", turn)
+
+    assert cli("watch", str(place), *options) == 0
+    assert cli.err.count("something is wrong") == 1
 
 
 def test_standard_input_is_no_manifest_to_watch(cli: Cli) -> None:

@@ -12,7 +12,7 @@ from tests.unit.watch.world import GOOD, PERIOD, START, World, manifest_of, repo
 
 from hubferry.batch.values import BatchReport, ItemState
 from hubferry.errors import CancelledError, ConflictError, UnavailableError, UsageError
-from hubferry.events import HeldUp
+from hubferry.events import HeldUp, Note
 from hubferry.manifest.values import QuietHours
 from hubferry.model import RepoId
 from hubferry.text import T
@@ -361,6 +361,9 @@ def test_a_changed_manifest_is_used_from_the_next_cycle_on(world: World) -> None
     watch = world.run(8 * PERIOD)
 
     assert world.times == [n * PERIOD for n in (0, 1, 3, 5, 7)]
+    assert [str(event.text) for event in world.events if isinstance(event, Note)] == [
+        "the manifest has changed: 1 entries"
+    ]
     assert watch.deliver(RepoId("hub", "org/new"), "1") is Answer.QUEUED
     assert watch.deliver(A, "2") is Answer.IGNORED
 
@@ -516,6 +519,20 @@ def test_once_looks_at_everything_now_and_leaves_the_grid_alone(world: World) ->
 
     assert done.report is GOOD
     assert [round(at) for at in world.times] == [0, 450, PERIOD, 2 * PERIOD]
+
+
+def test_once_is_now_also_in_quiet_hours(world: World) -> None:
+    world.manifest = manifest_of("org/a", quiet_hours=(QuietHours(0, 60),))
+    may: list[bool] = []
+
+    def act(number: int) -> None:
+        assert world.may_start is not None
+        may.append(world.may_start())
+
+    world.act = act
+    world.make().run_once()
+
+    assert may == [True]
 
 
 def test_once_does_not_hide_a_wish_to_stop(world: World) -> None:

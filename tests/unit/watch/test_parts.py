@@ -12,8 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.fast_clock import FastClock
 from tests.unit.watch.world import World
 
+from hubferry.batch.values import BatchReport
+from hubferry.batching import BatchOptions
+from hubferry.control import CancelToken
 from hubferry.errors import LocalError, Side
 from hubferry.events import HeldUp, InRepo, Waiting
 from hubferry.manifest.values import (
@@ -24,6 +28,7 @@ from hubferry.manifest.values import (
     Place,
     Search,
     Source,
+    WatchSettings,
 )
 from hubferry.model import Address, RepoId, RepoQuery, RepoType
 from hubferry.text import T
@@ -34,7 +39,7 @@ from hubferry.watch.looks import ALL, NOTHING, Looks, Wanted
 from hubferry.watch.meaning import Meaning
 from hubferry.watch.notify import Notifier
 from hubferry.watch.state import StateFile, WatchState
-from hubferry.watching import on_hangup, signs_of_life
+from hubferry.watching import app_cycle, on_hangup, signs_of_life
 
 # --- meaning ---------------------------------------------------------------------
 
@@ -244,3 +249,49 @@ def test_the_state_file_is_plain_json(tmp_path: Path) -> None:
     file.save(WatchState(last_slot=1.0))
 
     assert json.loads(file.path.read_text())["version"] == 1
+
+
+# --- the real batch's part -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "pause"),
+    [
+        (WatchSettings(), 810.0),
+        (WatchSettings(every_seconds=100.0), 90.0),
+        (WatchSettings(cron="*/10 * * * *"), 540.0),
+    ],
+)
+def test_what_failed_waits_for_a_period_and_not_when_asked_for_once(
+    settings: WatchSettings, pause: float
+) -> None:
+    asked: list[BatchOptions] = []
+
+    class BatchApp:
+        def __enter__(self) -> BatchApp:
+            return self
+
+        def __exit__(self, *exc: object) -> None:
+            pass
+
+        def batch(self, manifest: Manifest, options: BatchOptions) -> BatchReport:
+            asked.append(options)
+            return BatchReport("r", options.command, "m")
+
+    clock = FastClock(1_800_000_123.0)
+    for tries_all in (False, True):
+        cycle = app_cycle(lambda m: BatchApp(), BatchOptions, clock, tries_all=tries_all)  # type: ignore[arg-type,return-value]
+        cycle(
+            Manifest("m", (), watch=settings),
+            only=["hub://org/a"],
+            cancel=CancelToken(),
+            may_start=lambda: False,
+        )
+
+    assert [options.retry_seconds for options in asked] == [pytest.approx(pause), None]
+    assert asked[0].now() == clock.now()
+    assert (asked[0].only, asked[0].may_start(), asked[0].command) == (
+        ["hub://org/a"],
+        False,
+        "watch",
+    )

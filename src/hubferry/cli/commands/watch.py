@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +24,7 @@ from hubferry.cli.localized import OUTPUT, WHEN, Command
 from hubferry.cli.settings import settings_of
 from hubferry.cli.values import DURATION
 from hubferry.errors import UsageError
+from hubferry.events import Event, Note
 from hubferry.i18n import tr
 from hubferry.outcome import ErrorRecord
 from hubferry.report.batch_lines import BatchLines
@@ -34,7 +36,7 @@ from hubferry.text import T
 
 if TYPE_CHECKING:
     from hubferry.app import App, Settings
-    from hubferry.events import Event, Observer
+    from hubferry.events import Observer
     from hubferry.manifest.values import Manifest, WatchSettings
     from hubferry.watch.loop import CycleDone
     from hubferry.watch.ports import Cycle
@@ -54,7 +56,9 @@ V = TypeVar("V")
     ),
 )
 @manifest_argument
-@opt.flag("--once", about=T("Look at everything once, now, and end."), section=WHEN)
+@opt.flag(
+    "--once", about=T("Look at everything once, now, also in quiet hours, and end."), section=WHEN
+)
 @opt.option(
     "--every",
     type=DURATION,
@@ -131,7 +135,7 @@ def watch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:
             lambda: _load(call, manifest),
             settings.state_folder,
             call.cancel,
-            call.progress,
+            partial(_observe, call),
             lambda done: _print(call, done),
             lambda address, takes: _say_address(call, address, takes_webhooks=takes),
         )
@@ -195,7 +199,7 @@ def _cycles(call: BatchInvocation, settings: Settings) -> Callable[[Observer], C
 
     def make_cycle(observer: Observer) -> Cycle:
         def observe(event: Event) -> None:
-            call.progress(event)
+            _observe(call, event)
             observer(event)
 
         def make_app(manifest: Manifest) -> App:
@@ -208,9 +212,16 @@ def _cycles(call: BatchInvocation, settings: Settings) -> Callable[[Observer], C
                 mine = replace(mine, bwlimit=parse_bwlimit(manifest.watch.bwlimit))
             return App(mine, observer=observe, cancel=call.cancel)
 
-        return app_cycle(make_app, call.options_of)
+        return app_cycle(make_app, call.options_of, tries_all=call.options["once"])
 
     return make_cycle
+
+
+def _observe(call: BatchInvocation, event: Event) -> None:
+    call.progress(event)
+    if isinstance(event, Note) and event.level == "warning" and type(call.progress) is Progress:
+        # No progress is no reason to stay silent for days about what is wrong.
+        call.warn(tr(event.text))
 
 
 def _news(done: CycleDone) -> CycleNews:
