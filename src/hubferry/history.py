@@ -360,6 +360,8 @@ def _told_text(kept: object, said: object) -> Text | None:
 
 
 def _can_be_said(text: Text) -> bool:
+    if not text.values:
+        return False
     try:
         str(text)
     except (KeyError, IndexError, ValueError, AttributeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hubferry.i18n import tr
+from hubferry.report import words
 from hubferry.text import T, Text
 
 STATES = {
@@ -23,7 +24,7 @@ STATES = {
 
 def state_word(state: str) -> Text:
     """What a state is called; one that is not known stays as it is."""
-    return STATES.get(state) or Text(state)
+    return STATES.get(state) or Text(words.clean(state))
 
 
 def counted(counts: Mapping[str, int]) -> str:

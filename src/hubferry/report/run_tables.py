@@ -158,7 +158,7 @@ def explained(error: ErrorRecord) -> str:
     said = words.clean(tr(error.message))
     if error.hint is None:
         return said
-    return tr(T("{problem}; {hint}", problem=said, hint=words.clean(tr(error.hint))))
+    return f"{said} → {words.clean(tr(error.hint))}"
 
 
 def print_control(console: Console, row: Row) -> None:

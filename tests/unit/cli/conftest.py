@@ -13,6 +13,7 @@ import pytest
 from hubferry.cli import main
 from hubferry.errors import CopyError
 from hubferry.events import Observer
+from hubferry.history import FileStory, RepoStory, RunStory, files_of, story_of
 from hubferry.i18n import use_language
 from hubferry.model import Access, Address, Identity
 from hubferry.outcome import (
@@ -26,6 +27,7 @@ from hubferry.outcome import (
     RunReport,
 )
 from hubferry.plan import Action, Plan, PlanEntry, Policy
+from hubferry.retrying import has_failed
 from hubferry.text import T
 
 PLAN = Plan(
@@ -48,6 +50,7 @@ class FakeApp:
     raises: Exception | None = None
     errors: list[ErrorRecord] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     advice: tuple[Advice, ...] = ()
     deletions: Sequence[PlanEntry] = ()
     confirmed: bool | None = None
@@ -133,9 +136,39 @@ class FakeApp:
         self._note("login", hub, token)
         return HubStatus(hub, "ModelScope", "https://modelscope.cn", Identity("ada"))
 
-    def runs(self, limit: int) -> list[dict[str, Any]]:
-        self._note("runs", limit)
+    def runs(self, limit: int, **filters: Any) -> list[dict[str, Any]]:
+        self._note("runs", limit, **filters)
         return self.rows
+
+    def story(self, row: dict[str, Any]) -> RunStory:
+        self._note("story", row["run_id"])
+        return story_of(row, row.get("attempts") or ())
+
+    def file_stories(self, story: RunStory, repos: Sequence[RepoStory]) -> Iterator[FileStory]:
+        self._note("file_stories", [repo.number for repo in repos])
+        for repo in repos:
+            yield from files_of(repo, self.events)
+
+    def attempt(self, attempt_id: str) -> tuple[dict[str, Any], RunStory, list[Any]] | None:
+        self._note("attempt", attempt_id)
+        for row in self.rows:
+            own = [a for a in row.get("attempts") or () if a["attempt_id"] == attempt_id]
+            if own:
+                return row, story_of(row | {"report": None}, own), self.events
+        return None
+
+    def retry_copy(self, story: RunStory, *, confirm: Any) -> RunReport | None:
+        self._note("retry_copy", story.run_id)
+        if not has_failed(story):
+            return None
+        from hubferry.app import parse_address
+        from hubferry.errors import Side
+
+        return self._report(
+            story.command,
+            parse_address(story.source, Side.SOURCE),
+            parse_address(story.target, Side.TARGET),
+        )
 
     def run(self, run_id: str) -> dict[str, Any] | None:
         self._note("run", run_id)

@@ -185,7 +185,8 @@ def test_login_reads_the_token_from_standard_input(
 def test_runs_are_listed_and_shown(cli: Cli) -> None:
     cli.script["rows"] = [ROW]
     assert cli("runs", "list", "--limit", "3") == 0
-    assert cli.call == ("runs", (3,), {})
+    everything = {"command": None, "is_failed": False, "since_unix": None}
+    assert cli.call == ("runs", (3,), everything)
     assert "2026-01-02 03:04:05" in cli.out
     assert cli("runs", "list", "--json") == 0
     assert is_valid(cli, "runs")

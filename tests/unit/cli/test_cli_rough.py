@@ -100,7 +100,7 @@ def test_a_forced_stop_says_so(tmp_path: Path) -> None:
         "from hubferry.cli import main\n"
         "class Fake:\n"
         "    def __init__(self, *args, **kw): pass\n"
-        "    def runs(self, limit):\n"
+        "    def runs(self, limit, **filters):\n"
         "        print('ready', file=sys.stderr, flush=True)\n"
         "        end = time.monotonic() + 30\n"
         "        while time.monotonic() < end: time.sleep(1)\n"

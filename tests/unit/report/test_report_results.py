@@ -15,7 +15,6 @@ from hubferry.model import Address, RepoId
 from hubferry.outcome import ErrorRecord, FileCounts, RepoRef, RunReport
 from hubferry.report.console import PipeSafeConsole
 from hubferry.report.errors import errors_text
-from hubferry.report.run_tables import print_run_row
 from hubferry.report.tables import print_run
 from hubferry.report.tty import BarProgress
 from hubferry.text import T
@@ -77,26 +76,6 @@ def test_files_that_were_not_copied_are_no_mystery() -> None:
 def test_files_that_were_left_alone_are_no_mystery() -> None:
     report = report_of("copy", verified=False, files=FileCounts(total=3, skipped=2))
     assert "NO: 2 files were left as the target has them" in shown(report)
-
-
-def test_a_run_of_the_past_tells_its_figures_and_errors() -> None:
-    out = io.StringIO()
-    row = {
-        "run_id": "r1",
-        "command": "copy",
-        "source": "hf://a/b",
-        "target": "ms://c/d",
-        "started_at": "2026-01-02T03:04:05.678+00:00",
-        "ended_at": "2026-01-02T03:04:09.000+00:00",
-        "exit_code": 3,
-        "state": "finished",
-        "report": '{"files": {"total": 2, "sent": 1, "reused": 0, "failed": 1},'
-        ' "bytes": {"sent": 5}, "commits": 1, "errors": [{"path": "x.bin", "message": "too big"}]}',
-    }
-    print_run_row(Console(file=out, width=120), row)
-    assert "2 in all, 1 sent" in out.getvalue()
-    assert "x.bin" in out.getvalue()
-    assert "too big" in out.getvalue()
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 160])

@@ -46,7 +46,6 @@ _format_option = opt.option(
     show_default=True,
     about=T("A table for people, or CSV for a spreadsheet."),
     section=OUTPUT,
-    has_variable=False,
 )
 
 
@@ -67,13 +66,11 @@ _format_option = opt.option(
     metavar="NAME",
     about=T("Only runs of this command, such as copy, mirror or batch."),
     section=WHICH,
-    has_variable=False,
 )
 @opt.flag(
     "--failed",
     about=T("Only runs that ended with another exit code than 0, or died."),
     section=WHICH,
-    has_variable=False,
 )
 @opt.option(
     "--since",
@@ -81,7 +78,6 @@ _format_option = opt.option(
     metavar="DURATION",
     about=T("Only runs that began within this time, such as 12h or 7d."),
     section=WHICH,
-    has_variable=False,
 )
 @_format_option
 @opt.record
@@ -122,19 +118,16 @@ def list_runs(ctx: click.Context, /, **options: Any) -> int:
     metavar="TEXT",
     about=T("Only repositories whose source or target has this in its name."),
     section=WHICH,
-    has_variable=False,
 )
 @opt.flag(
     "--failed",
     about=T("Only repositories that are not done."),
     section=WHICH,
-    has_variable=False,
 )
 @opt.flag(
     "--files",
     about=T("Show each file: what was committed, and what failed and why."),
     section=WHICH,
-    has_variable=False,
 )
 @_format_option
 @opt.record
@@ -228,7 +221,6 @@ def _is_csv(options: Row) -> bool:
     metavar="FILE",
     about=T("The manifest of a batch, where it is not what it was started with."),
     section=WHICH,
-    has_variable=False,
 )
 @opt.yes_option
 @opt.spooling
@@ -299,7 +291,6 @@ def _nothing_failed(call: Invocation, story: RunStory) -> int:
     metavar="FILE",
     about=T("Where to write it; by default hubferry-ID.html in this folder."),
     section=OUTPUT,
-    has_variable=False,
 )
 @opt.record
 @opt.output

@@ -26,7 +26,7 @@ from hubferry.report import words
 from hubferry.report.console import unwritable
 from hubferry.report.html import figures
 from hubferry.report.html.labels import LABELS, headline
-from hubferry.report.item_words import STATES, state_word
+from hubferry.report.item_words import STATES
 from hubferry.text import T
 
 if TYPE_CHECKING:
@@ -74,7 +74,6 @@ def page_text(story: RunStory) -> str:
         title=tr(headline(story)),
         t={name: tr(text) for name, text in LABELS.items()},
         state_names={state: tr(text) for state, text in STATES.items()},
-        state_name=lambda state: tr(state_word(state)),
         tiles=figures.tiles_of(story),
         facts=figures.facts_of(story),
         rows=rows,

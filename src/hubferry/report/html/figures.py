@@ -17,7 +17,7 @@ from hubferry.i18n import tr
 from hubferry.outcome import ErrorRecord
 from hubferry.report import words
 from hubferry.report.errors import where_of
-from hubferry.report.item_words import counted, state_word
+from hubferry.report.item_words import STATES, counted, state_word
 from hubferry.report.run_tables import state_of, why
 from hubferry.text import T, Text
 
@@ -28,7 +28,7 @@ MAX_GROUPS = 20
 """Kinds of errors of one repository."""
 MAX_PATHS = 20
 """Paths that failed alike."""
-DETAIL_CHARACTERS = 900_000
+DETAIL_CHARACTERS = 1_200_000
 """Of all details together."""
 MAX_NOTICES = 200
 _PROBLEM_CHARACTERS = 220
@@ -48,10 +48,11 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One repository; the raw figures are for sorting."""
+    """One repository; the raw figures are for sorting. ``state`` is one of ours, or ``other``."""
 
     number: int
     state: str
+    state_name: str
     source: str
     target: str
     files: int
@@ -98,6 +99,7 @@ class Detail:
 
     number: int
     state: str
+    state_name: str
     source: str
     target: str
     groups: Sequence[Group]
@@ -202,7 +204,8 @@ def _row(repo: RepoStory) -> TableRow:
         problem = problem[:_PROBLEM_CHARACTERS] + "…"
     return TableRow(
         repo.number,
-        repo.state,
+        _plain_state(repo.state),
+        tr(state_word(repo.state)),
         words.clean(repo.source),
         words.clean(repo.target),
         repo.files.total,
@@ -258,7 +261,8 @@ def _detail(repo: RepoStory) -> Detail:
     groups, left = _groups(repo.errors)
     sentence = tr(T("… and {count} more errors", count=left)) if left else ""
     ends = words.clean(repo.source), words.clean(repo.target)
-    return Detail(repo.number, repo.state, *ends, groups, sentence)
+    state = _plain_state(repo.state), tr(state_word(repo.state))
+    return Detail(repo.number, *state, *ends, groups, sentence)
 
 
 def _groups(errors: Sequence[ErrorRecord]) -> tuple[list[Group], int]:
@@ -380,6 +384,6 @@ def _unix(iso: str | None) -> float:
     return dt.datetime.fromisoformat(str(iso)).timestamp()
 
 
-def state_name(state: str) -> str:
-    """A repository's state in words."""
-    return tr(state_word(state))
+def _plain_state(state: str) -> str:
+    """What may stand in a class name."""
+    return state if state in STATES else "other"
