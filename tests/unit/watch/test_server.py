@@ -321,3 +321,17 @@ def test_a_missing_extra_says_how_to_install_it(
     with pytest.raises(UsageError) as caught:
         WatchServer("127.0.0.1:0", desk, PARSERS, SECRET)
     assert str(caught.value.hint) == "pip install 'hubferry[watch]'"
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hubferry.watch.server.BODY_SECONDS", 0.05)
+    with serving(desk) as server:
+        host, port = server.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as slow:
+            lines = [f"POST {PATH} HTTP/1.1", "Host: x", "Content-Length: 10"]
+            lines += ["Content-Type: application/json", f"X-Webhook-Secret: {SECRET}", "", "{"]
+            slow.sendall("\r\n".join(lines).encode())
+            assert slow.recv(100).startswith(b"HTTP/1.1 408")
+    assert not desk.got
