@@ -406,7 +406,12 @@ class Watch:
             return
         self._manifest_error = text
         self._board.write(manifest_error=text)
-        self._warn(T("the manifest is wrong, so the last good one is used: {reason}", reason=error))
+        # A message may have a line for each mistake; a note is one line.
+        told = error.message
+        reason = Text(told.template.replace("\n", "; "), told.values)
+        self._warn(
+            T("the manifest is wrong, so the last good one is used: {reason}", reason=reason)
+        )
 
     def _keep(self) -> None:
         """Write down what a restart needs, if it is news."""

@@ -15,7 +15,7 @@ from hubferry.errors import CancelledError, ConflictError, UnavailableError, Usa
 from hubferry.events import HeldUp, Note
 from hubferry.manifest.values import QuietHours
 from hubferry.model import RepoId
-from hubferry.text import T
+from hubferry.text import T, Text
 from hubferry.watch.health import Health
 from hubferry.watch.looks import MAX_REPOS
 from hubferry.watch.loop import Answer, Watch
@@ -377,7 +377,7 @@ def test_while_the_manifest_is_wrong_the_last_good_one_is_used_and_the_error_tol
         if number == 2:
             world.manifest = UsageError(T("m.yaml:3: no"))
         if number == 5:
-            world.manifest = UsageError(T("m.yaml:4: no"))
+            world.manifest = UsageError(Text("{a}\n{b}", {"a": T("bad"), "b": "m.yaml:4: no"}))
         if number == 7:
             world.manifest = good
 
@@ -388,7 +388,10 @@ def test_while_the_manifest_is_wrong_the_last_good_one_is_used_and_the_error_tol
     world.run(10 * PERIOD, watch)
 
     assert len(world.looks) == 11
-    assert [text.rpartition(": m.yaml")[2] for text in world.warnings] == [":3: no", ":4: no"]
+    assert [text.partition("is used: ")[2] for text in world.warnings] == [
+        "m.yaml:3: no",
+        "bad; m.yaml:4: no",
+    ]
     assert wrong == ["usage: m.yaml:3: no"]
     assert watch.health().manifest_error is None
 
