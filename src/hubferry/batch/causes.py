@@ -138,13 +138,21 @@ class Causes:
 
     def may_start(self, number: int, source: Address, target: Address) -> bool:
         """Whether an item may go; one goes as a probe when its time has come."""
-        now = self.clock()
-        holding = self.holding(source, target)
-        if any(held.probing is not None or now < held.probe_at for held in holding):
+        if self.stopping(source, target) is not None:
             return False
-        for held in holding:
+        for held in self.holding(source, target):
             held.probing = number
         return True
+
+    def stopping(self, source: Address, target: Address) -> Cause | None:
+        """What nobody may start against yet, of the causes that a copy would meet."""
+        causes = (held.cause for held in self.holding(source, target))
+        return next((cause for cause in causes if not self.is_due(cause)), None)
+
+    def is_due(self, cause: Cause) -> bool:
+        """Whether the time has come to see if a cause that lasts is over."""
+        held = self.held[cause]
+        return held.probing is None and self.clock() >= held.probe_at
 
     def next_probe_at(self) -> float | None:
         """When the next cause may be looked at again."""

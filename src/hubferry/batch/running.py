@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from hubferry.batch.causes import Cause, Causes, Held
 from hubferry.batch.judging import rank_of
+from hubferry.batch.todo import Todo
 from hubferry.batch.turns import Turn, TurnResult, Turns
 from hubferry.batch.values import BatchReport, Item, ItemOutcome, ItemState
 from hubferry.control import CancelToken
@@ -47,7 +48,6 @@ class _State:
 
     turn: Turn
     outcome: ItemOutcome
-    not_before: float = 0.0
     locked_since: float | None = None
     held: ErrorRecord | None = None
 
@@ -70,12 +70,13 @@ class Batch:
     """Called before an item is let through to see whether a cause is over."""
     clock: Callable[[], float] = time.monotonic
     _causes: Causes = field(init=False)
-    _todo: list[_State] = field(default_factory=list)
+    _todo: Todo[_State] = field(init=False)
     _in_flight: int = 0
     _progress_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._causes = Causes(self.clock)
+        self._todo = Todo(self._causes, self.clock, lambda state: state.turn.item)
         self._progress_at = self.clock()
 
     def run(self) -> BatchReport:
@@ -105,6 +106,7 @@ class Batch:
         """Settle what lists and the ledger answer; queue the rest, half-done first."""
         pairs = [(str(item.source), str(item.target)) for item in self.items]
         known = self.turns.ledger.recall(pairs)
+        rest: list[_State] = []
         for item, pair in zip(self.items, pairs, strict=True):
             turn = Turn(item, 1, known.get(pair))
             outcome = ItemOutcome(item.number, *pair, ItemState.STOPPED)
@@ -113,14 +115,14 @@ class Batch:
             if result is not None:
                 self._keep(outcome, result)
             else:
-                self._todo.append(_State(turn, outcome))
-        self._todo.sort(key=lambda s: (rank_of(s.turn.record), s.turn.item.number))
+                rest.append(_State(turn, outcome))
+        for state in sorted(rest, key=lambda s: (rank_of(s.turn.record), s.turn.item.number)):
+            self._todo.add(state)
 
     def _schedule(self) -> Iterator[Turn | None]:
         while self._todo or self._in_flight:
-            state = self._next()
+            state = self._todo.take() if self.may_start() else None
             if state is not None:
-                self._todo.remove(state)
                 self._in_flight += 1
                 self._start(state)
                 yield state.turn
@@ -131,18 +133,6 @@ class Batch:
             else:
                 self._wait()
 
-    def _next(self) -> _State | None:
-        if not self.may_start():
-            return None
-        now = self.clock()
-        for state in self._todo:
-            item = state.turn.item
-            if state.not_before <= now and self._causes.may_start(
-                item.number, item.source, item.target
-            ):
-                return state
-        return None
-
     def _start(self, state: _State) -> None:
         item = state.turn.item
         for held in self._holding(state):
@@ -151,12 +141,12 @@ class Batch:
 
     def _wait(self) -> None:
         """Nothing is under way and nothing may start: wait, or give up what waited too long."""
-        waited = self.clock() - self._progress_at
-        holding = [s for s in self._todo if self._holding(s)]
-        if holding and waited >= self.limits.trouble_seconds:
-            for state in holding:
+        if self.clock() - self._progress_at >= self.limits.trouble_seconds:
+            given_up = self._todo.remove_if(lambda state: bool(self._holding(state)))
+            for state in given_up:
                 self._give_up(state)
-            return
+            if given_up:
+                return
         self.cancel.sleep(LOOK_SECONDS)
 
     def _holding(self, state: _State) -> list[Held]:
@@ -164,7 +154,6 @@ class Batch:
 
     def _give_up(self, state: _State) -> None:
         error = self._holding(state)[0].error
-        self._todo.remove(state)
         state.outcome.state = ItemState.FAILED
         state.outcome.error = error
         self._finished(state, error_record=error)
@@ -236,8 +225,7 @@ class Batch:
         known = record.get((state.outcome.source, state.outcome.target), state.turn.record)
         attempt = state.turn.attempt + (1 if counts else 0)
         state.turn = replace(state.turn, attempt=attempt, record=known)
-        state.not_before = self.clock() + pause_seconds
-        self._todo.append(state)
+        self._todo.add(state, not_before=self.clock() + pause_seconds)
         self._finished(state, error_record=state.outcome.error, will_retry=True)
 
     def _count(self, outcome: ItemOutcome, result: TurnResult) -> None:
