@@ -6,8 +6,7 @@ known when they have been expanded.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from hubferry.hubs import HUBS
@@ -20,6 +19,8 @@ from hubferry.text import T
 
 _ALL = "*"
 _MAX_STEPS_SHOWN = 4
+_MAX_TEMPLATES = 20
+"""Of one owner, that each of its repositories is tried with; expanding finds what is beyond."""
 
 
 def check_entries(made: Sequence[Destined], endpoints: Endpoints, problems: Problems) -> None:
@@ -60,33 +61,21 @@ def _shared(target: Address, first: Entry, second: Entry, problems: Problems) ->
 
 
 def _check_patterns(made: Sequence[Destined], endpoints: Endpoints, problems: Problems) -> None:
-    patterns: defaultdict[tuple[str, str | None], list[Entry]] = defaultdict(list)
+    patterns = _Patterns()
     others: dict[tuple[object, str], Entry] = {}
     for one in made:
         entry = one.entry
         if isinstance(entry.source, OwnerPattern):
-            known = patterns[entry.source.hub, entry.source.query.owner]
-            for first in known:
-                if first.target == entry.target and _overlap(first.source, entry.source):
-                    _both_mean(first, entry, problems)
-                    break
-            known.append(entry)
+            first = patterns.add(entry, entry.source)
         elif not isinstance(entry.source, Address):
             first = others.setdefault((entry.source, entry.target), entry)
-            if first is not entry:
-                _both_mean(first, entry, problems)
-    if not patterns:
-        return
+        else:
+            continue
+        if first is not entry:
+            _both_mean(first, entry, problems)
     for one in made:
         if isinstance(one.entry.source, Address) and not one.entry.revisions:
-            _check_covered(one, patterns, endpoints, problems)
-
-
-def _overlap(first: object, second: object) -> bool:
-    """Whether two patterns of one owner mean the same repositories, in part at least."""
-    assert isinstance(first, OwnerPattern)
-    assert isinstance(second, OwnerPattern)
-    return first.name_glob == second.name_glob or _ALL in (first.name_glob, second.name_glob)
+            _check_covered(one, one.entry.source, patterns, endpoints, problems)
 
 
 def _both_mean(first: Entry, second: Entry, problems: Problems) -> None:
@@ -102,33 +91,56 @@ def _both_mean(first: Entry, second: Entry, problems: Problems) -> None:
     )
 
 
+class _Patterns:
+    """Owner patterns, found without comparing each with each."""
+
+    def __init__(self) -> None:
+        self._of_owner: dict[tuple[str, str], dict[str, dict[str, Entry]]] = {}
+        """By owner, target and glob."""
+
+    def add(self, entry: Entry, source: OwnerPattern) -> Entry:
+        """An earlier entry that is sure to meet this one in a target, else ``entry`` itself."""
+        owned = self._of_owner.setdefault((source.hub, source.query.owner or ""), {})
+        globs = owned.setdefault(entry.target, {})
+        known = globs.get(source.name_glob) or globs.get(_ALL)
+        if known is None and source.name_glob == _ALL and globs:
+            known = next(iter(globs.values()))
+        globs.setdefault(source.name_glob, entry)
+        return known or entry
+
+    def meeting(
+        self, source: RepoId, targets: Sequence[Address], endpoints: Endpoints
+    ) -> Entry | None:
+        """The pattern by which ``source`` is copied to one of ``targets`` as well."""
+        owner, _, name = source.name.rpartition("/")
+        owned = self._of_owner.get((source.hub, owner), {})
+        if len(owned) > _MAX_TEMPLATES:
+            return None
+        for template, globs in owned.items():
+            if target_of(template, Address(source), None, endpoints) not in targets:
+                continue
+            for glob, entry in globs.items():
+                if not entry.revisions and fnmatchcase(name, glob):
+                    return entry
+        return None
+
+
 def _check_covered(
-    one: Destined,
-    patterns: Mapping[tuple[str, str | None], Sequence[Entry]],
-    endpoints: Endpoints,
-    problems: Problems,
+    one: Destined, source: Address, patterns: _Patterns, endpoints: Endpoints, problems: Problems
 ) -> None:
-    source = one.entry.source
-    assert isinstance(source, Address)
-    owner, _, name = source.repo.name.rpartition("/")
-    for pattern in patterns.get((source.repo.hub, owner), ()):
-        assert isinstance(pattern.source, OwnerPattern)
-        if pattern.revisions or not fnmatchcase(name, pattern.source.name_glob):
-            continue
-        target = target_of(pattern.target, Address(source.repo), None, endpoints)
-        if target in one.targets:
-            problems.add(
-                one.entry.place.line,
-                T(
-                    "{source} is copied to {target} by {pattern} at {place} already",
-                    source=source,
-                    target=target,
-                    pattern=pattern.source,
-                    place=str(pattern.place),
-                ),
-                T("remove this entry, give it another target, or narrow the pattern"),
-            )
-            return
+    pattern = patterns.meeting(source.repo, one.targets, endpoints)
+    if pattern is not None:
+        problems.add(
+            one.entry.place.line,
+            T(
+                "{source} is copied to {target} by {pattern} at {place} already",
+                source=source,
+                target=one.targets[0],
+                pattern=pattern.source,
+                place=str(pattern.place),
+            ),
+            T("remove this entry, give it another target, or narrow the pattern"),
+        )
 
 
 # --- circles ------------------------------------------------------------------------

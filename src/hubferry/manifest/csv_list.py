@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ NUMBERS = frozenset({"max-delete"})
 
 def read_csv(text: str, problems: Problems, make: EntryMaker) -> None:
     """Add an entry for each row. Empty cells say nothing."""
-    rows = csv.reader(text.split("\n"), strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns: list[str] | None = None
     line = 1
     try:
@@ -66,7 +67,7 @@ def _columns(row: Sequence[str], line: int, problems: Problems) -> list[str] | N
         return None
     for name in found:
         if name not in COLUMNS:
-            near = difflib.get_close_matches(name.replace("_", "-"), COLUMNS, 1, 0.7)
+            near = difflib.get_close_matches(name.replace("_", "-"), COLUMNS, 1, 0.6)
             how = T("the columns are {names}", names=", ".join(COLUMNS))
             if near:
                 how = T("did you mean {key}?", key=shown(near[0]))

@@ -74,10 +74,8 @@ class EntryMaker:
 
     def add_plain(self, line: int, source: str, target: str | None) -> None:
         """An entry that says no more than from where to where."""
-        defaults = self._defaults
-        if target is not None:
-            defaults = replace(defaults, target=target)
-        self._add(line, lambda at: line, lambda: self._source(source), defaults)
+        target = self._defaults.target if target is None else target
+        self._add(line, lambda at: line, lambda: self._source(source), self._defaults, target)
 
     def add(self, shape: EntryShape, lines: Lines) -> None:
         """An entry of a shape that was checked."""
@@ -87,23 +85,30 @@ class EntryMaker:
         except Wrong as wrong:
             self._problems.wrong(lines(wrong.at), wrong)
             return
-        self._add(lines(()), lines, lambda: self._source_of(shape), values)
+        self._add(lines(()), lines, lambda: self._source_of(shape), values, values.target)
 
-    def _add(self, line: int, lines: Lines, read: Callable[[], Source], values: Defaults) -> None:
+    def _add(
+        self,
+        line: int,
+        lines: Lines,
+        read: Callable[[], Source],
+        values: Defaults,
+        target: str | None,
+    ) -> None:
         source = None
         try:
             source = read()
         except CopyError as error:
             self._problems.wrong(lines(("source",)), Wrong.of(error))
         try:
-            if values.target is None and self.has_bad_defaults:
+            if target is None and self.has_bad_defaults:
                 return
-            if values.target is None:
+            if target is None:
                 raise UsageError(
                     T("the entry has no target"),
                     hint=T("say where to copy to, such as ms://my-org/{field}", field="{name}"),
                 )
-            found = self._targets(source, values.target, values.revisions)
+            found = self._targets(source, target, values.revisions)
         except CopyError as error:
             self._problems.wrong(lines(("target",)), Wrong.of(error))
             return
@@ -113,7 +118,7 @@ class EntryMaker:
         entry = Entry(
             place,
             source,
-            values.target,
+            target,
             values.policy,
             values.conditions,
             values.revisions,

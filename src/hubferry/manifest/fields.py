@@ -67,12 +67,14 @@ def unquoted(value: object) -> Text | None:
 def text_of(value: object) -> str:
     """A text that is not empty and fits on one line."""
     if not isinstance(value, str):
-        raise Wrong(T("it must be text, and is {kind}", kind=kind_of(value)), unquoted(value))
+        how = unquoted(value) or T("write one line of text, in quotation marks if need be")
+        raise Wrong(T("it must be text, and is {kind}", kind=kind_of(value)), how)
     if not value.strip():
         raise Wrong(T("it is empty"), T("give it a value, or remove the key"))
     if _CONTROL.search(value.strip()):
         raise Wrong(
-            T("it holds a line end or another control character: {text}", text=shown(value))
+            T("it holds a line end or another control character: {text}", text=shown(value)),
+            T("write it on one line, without such characters"),
         )
     return value.strip()
 
@@ -299,24 +301,20 @@ def cron_of(value: object) -> str:
         raise Wrong(T("{text} is no cron expression", text=shown(text)), how)
     try:
         next(CronSim(text, dt.datetime(2026, 1, 1)))
-    except CronSimError as exc:
+    except (CronSimError, StopIteration) as exc:
         raise Wrong(T("{text} is no cron expression", text=shown(text)), how) from exc
-    except StopIteration as exc:
-        raise Wrong(T("{text} never comes", text=shown(text)), how) from exc
     return text
 
 
 def bwlimit_of(value: object) -> str:
     """A bandwidth limit as for ``--bwlimit``; it stays text."""
+    how = T("write it like 10M, 10M:1M (upload:download) or '08:00,512k 19:00,10M 23:00,off'")
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Wrong(
-            T("it must be a bandwidth limit, and is {kind}", kind=kind_of(value)),
-            T("write it like 10M, or '08:00,512k 19:00,10M 23:00,off'"),
-        )
+        raise Wrong(T("it must be a bandwidth limit, and is {kind}", kind=kind_of(value)), how)
     try:
         parse_bwlimit(str(value))
     except UsageError as error:
-        raise Wrong.of(error) from error
+        raise Wrong(T("{text} is no bandwidth limit", text=shown(value)), how) from error
     return str(value).strip()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from hubferry.errors import CopyError, UsageError
@@ -17,18 +16,34 @@ _LONGEST_SHOWN = 80
 _LONGEST_VALUE = 400
 
 
-@dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: where it stands, what is wrong, and how to mend it."""
+    """One mistake: where it stands, ``what`` is wrong, and ``how`` to mend it.
 
-    place: Place
-    what: Text
-    how: Text | None = None
+    Values that other rooms repeat as they stood in the file are cut short and redacted
+    when they are asked for: of 100,000 mistakes 20 are shown.
+    """
+
+    __slots__ = ("_how", "_what", "place")
+
+    def __init__(self, place: Place, what: Text, how: Text | None = None) -> None:
+        self.place = place
+        self._what = what
+        self._how = how
+
+    @property
+    def what(self) -> Text:
+        """What is wrong."""
+        return _tidy(self._what)
+
+    @property
+    def how(self) -> Text | None:
+        """What to write instead."""
+        return _tidy(self._how) if self._how else None
 
     @property
     def text(self) -> Text:
         """``models.txt:12: what; how``."""
-        if self.how is None:
+        if self._how is None:
             return T("{place}: {what}", place=str(self.place), what=self.what)
         return T("{place}: {what}; {how}", place=str(self.place), what=self.what, how=self.how)
 
@@ -95,9 +110,7 @@ class Problems:
 
     def add(self, line: int, what: Text, how: Text | None = None) -> None:
         """Note a mistake."""
-        self._found.append(
-            Problem(Place(self.file, line), _tidy(what), _tidy(how) if how else None)
-        )
+        self._found.append(Problem(Place(self.file, line), what, how))
 
     def wrong(self, line: int, wrong: Wrong) -> None:
         """Note a value that cannot be taken."""
@@ -114,7 +127,7 @@ class Problems:
 
 
 def _tidy(text: Text) -> Text:
-    """Without secrets and endless values: other rooms repeat what stood in the file as it is."""
+    """Without secrets and endless values."""
     return Text(text.template, {name: _tidy_value(value) for name, value in text.values.items()})
 
 
@@ -123,7 +136,7 @@ def _tidy_value(value: object) -> object:
         return _tidy(value)
     if isinstance(value, int | float):
         return value
-    tidy = redact(str(value))
+    tidy = redact(str(value)).replace("\n", "\\n")
     return tidy if len(tidy) <= _LONGEST_VALUE else tidy[:_LONGEST_VALUE] + "…"
 
 

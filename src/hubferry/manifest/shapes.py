@@ -36,7 +36,8 @@ REFERENCE_PATTERN = "^(env|file|cmd):"
 def _read(
     read: Callable[[Any], Any], schema: dict[str, Any], *examples: object
 ) -> tuple[PlainValidator, WithJsonSchema]:
-    return PlainValidator(read), WithJsonSchema({**schema, "examples": list(examples)})
+    shown_there = {"examples": list(examples)} if examples else {}
+    return PlainValidator(read), WithJsonSchema({**schema, **shown_there})
 
 
 def _hub_of(value: object) -> str:
@@ -52,7 +53,7 @@ _TEXT = {"type": "string", "minLength": 1}
 _REFERENCE = {"type": "string", "pattern": REFERENCE_PATTERN}
 Words = Annotated[
     tuple[str, ...],
-    *_read(fields.words_of, {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}, ["*.json"]),
+    *_read(fields.words_of, {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}),
 ]
 Line = Annotated[str, *_read(fields.text_of, _TEXT)]
 Size = Annotated[
@@ -120,7 +121,7 @@ WebhookAddress = Annotated[
         "env:WEBHOOK_URL",
     ),
 ]
-ChatAddress = Annotated[SecretRef, *_read(fields.chat_of, _REFERENCE, "env:SLACK_URL")]
+ChatAddress = Annotated[SecretRef, *_read(fields.chat_of, _REFERENCE, "env:WEBHOOK_URL")]
 _EVENT = {"type": "string", "enum": list(fields.EVENTS)}
 Events = Annotated[
     tuple[str, ...],
@@ -255,8 +256,8 @@ class DefaultsShape(Shape):
         "Kind of repository. Datasets are not copied yet."
     )
     revisions: Words = _optional("Branches and tags, by name or shell glob.")
-    include: Words = _optional("Only files that match.")
-    exclude: Words = _optional("Leave out files that match.")
+    include: Words = _optional("Only files that match.", examples=[["*.json", "onnx/"]])
+    exclude: Words = _optional("Leave out files that match.", examples=[["*.bin"]])
     visibility: Literal["private", "public"] = _optional(
         "Of a new target. By default it follows the source."
     )

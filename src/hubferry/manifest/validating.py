@@ -52,14 +52,16 @@ def _wrong(shape: type[shapes.Shape], at: tuple[str | int, ...], found: Mapping[
                 T("add '{key}: ...'", key=at[-1]),
             )
         case "literal_error":
-            return _named(key, _no_choice(str(context["expected"]), key, value))
+            return _named(key, _no_choice(str(context["expected"]), value))
         case "bool_type":
             what = T("it must be true or false, and is {kind}", kind=kind_of(value))
             return _named(key, Wrong(what, T("write true or false, without quotation marks")))
-        case "int_type" | "int_from_float" | "float_type":
+        case "int_type" | "int_from_float":
+            what = T("it must be a whole number, and is {kind}", kind=kind_of(value))
+            return _named(key, Wrong(what, T("write digits only, without quotation marks")))
+        case "float_type":
             what = T("it must be a number, and is {kind}", kind=kind_of(value))
-            how = T("write digits, without quotation marks") if isinstance(value, str) else None
-            return _named(key, Wrong(what, how))
+            return _named(key, Wrong(what, T("write digits, without quotation marks")))
         case "greater_than_equal" | "less_than_equal" | "finite_number":
             return _named(key, _out_of_range(context, value))
         case "list_type" | "tuple_type":
@@ -74,7 +76,9 @@ def _wrong(shape: type[shapes.Shape], at: tuple[str | int, ...], found: Mapping[
             return _named(key, Wrong(what, T("write 'key: value' lines, indented below it")))
         case other:
             # Not met in any test; pydantic's own words are better than none.
-            return _named(key, Wrong(T("{reason}", reason=str(found["msg"] or other))))
+            return _named(
+                key, Wrong(T("it is refused ({reason})", reason=str(other)), T("see the schema"))
+            )
 
 
 def _key_of(at: tuple[str | int, ...]) -> str:
@@ -106,7 +110,7 @@ def _unknown(shape: type[shapes.Shape], at: tuple[str | int, ...]) -> Wrong:
         shape = shapes.ManifestShape
     known = shape.key_names()
     what = T("unknown key {key}", key=shown(key))
-    near = difflib.get_close_matches(key.lower().replace("_", "-"), known, 1, 0.7)
+    near = difflib.get_close_matches(key.lower().replace("_", "-"), known, 1, 0.6)
     if near:
         return Wrong(what, T("did you mean {key}?", key=shown(near[0])))
     if key in shapes.ConditionsShape.key_names() and issubclass(shape, shapes.DefaultsShape):
@@ -116,18 +120,22 @@ def _unknown(shape: type[shapes.Shape], at: tuple[str | int, ...]) -> Wrong:
     )
 
 
-def _no_choice(expected: str, key: str, value: object) -> Wrong:
+def _no_choice(expected: str, value: object) -> Wrong:
     # Pydantic joins them as in "'private' or 'public'".
     names = expected.replace(" or ", ", ").replace("'", "")
-    if key == "version":
-        return _other_version(value)
+    if not isinstance(value, str):
+        return Wrong(
+            T("it must be one of {names}, and is {kind}", names=names, kind=kind_of(value)),
+            T("write one of them"),
+        )
     return Wrong(
         T("{value} is none of its values", value=shown(value)),
         T("write one of {names}", names=names),
     )
 
 
-def _other_version(value: object) -> Wrong:
+def other_version(value: object) -> Wrong:
+    """What is wrong with a version that is not the one we know."""
     how = T("write 'version: {number}'", number=shapes.VERSION)
     if isinstance(value, int) and not isinstance(value, bool):
         return Wrong(
@@ -147,4 +155,4 @@ def _out_of_range(context: Mapping[str, Any], value: object) -> Wrong:
             T("{value} is too large", value=value),
             T("{most} is the most", most=f"{context['le']:g}"),
         )
-    return Wrong(T("{value} is no number to count with", value=value))
+    return Wrong(T("{value} is no number to count with", value=value), T("write digits"))

@@ -17,7 +17,7 @@ from hubferry.manifest.shapes import (
     HubShape,
     WatchShape,
 )
-from hubferry.manifest.validating import validate
+from hubferry.manifest.validating import other_version, validate
 from hubferry.manifest.values import Hook, HubAccess, WatchSettings
 from hubferry.manifest.yaml_nodes import YamlList, YamlMap, line_of, read_yaml
 from hubferry.text import T
@@ -83,8 +83,10 @@ def _has_version(document: YamlMap, problems: Problems) -> bool:
     if found == VERSION and type(found) is int:
         return True
     # What another version means nobody knows: only this mistake is told.
-    line = document.key_lines["version"]
-    validate(HeadShape, {"version": found}, lambda at: line, problems)
+    wrong = other_version(found)
+    problems.add(
+        document.key_lines["version"], T("{key}: {what}", key="version", what=wrong.what), wrong.how
+    )
     return False
 
 

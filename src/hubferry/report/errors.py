@@ -23,7 +23,9 @@ def error_lines(record: ErrorRecord, paths: Sequence[str] = ()) -> Iterator[str]
     if len(paths) > 1:
         record = replace(record, path=None)
     yield f"Error: {record.headline}"
-    yield _line(T("what"), clean(tr(record.message)))
+    first, *more = _message_lines(record)
+    yield _line(T("what"), first)
+    yield from (f"    {line}" for line in more)
     if where := where_of(record):
         yield _line(T("where"), where)
     if len(paths) > 1:
@@ -32,6 +34,12 @@ def error_lines(record: ErrorRecord, paths: Sequence[str] = ()) -> Iterator[str]
         yield _line(T("fix"), clean(tr(record.hint)))
     if record.request_id:
         yield _line(T("request id"), clean(record.request_id))
+
+
+def _message_lines(record: ErrorRecord) -> list[str]:
+    """A manifest's mistakes stand a line each; nobody else's text may break a line."""
+    told = tr(record.message)
+    return [clean(line) for line in (told.split("\n") if record.error == "manifest" else [told])]
 
 
 def errors_text(records: Iterable[ErrorRecord]) -> str:
