@@ -15,7 +15,6 @@ from hubferry.batch.values import BatchReport
 from hubferry.control import CancelToken
 from hubferry.errors import (
     CopyError,
-    ExitCode,
     LedgerError,
     RateLimitedError,
     UnavailableError,
@@ -26,7 +25,7 @@ from hubferry.hooks.answers import refusal_in
 from hubferry.hooks.commands import run_command, split_command, without_tokens
 from hubferry.hooks.formats import payload
 from hubferry.hooks.stalls import StallWatch
-from hubferry.hooks.values import News, Stall, news_of, news_of_stall
+from hubferry.hooks.values import News, Stall, is_news, news_of, news_of_stall
 from hubferry.manifest.values import Hook, SecretRef
 from hubferry.net import redact
 from hubferry.net.config import HttpConfig, origin_of, show_origin
@@ -117,15 +116,17 @@ class Hooks:
             self._known(number)
 
     def ended(self, report: BatchReport | RunReport) -> None:
-        """Tell the end of a run: one message a hook, ``failure`` where it wants that and it is."""
-        if self._hooks:
+        """Tell the end of a run: one message a hook, ``failure`` where it wants that and it is.
+
+        A cycle of a watch that found nothing new is not told.
+        """
+        if self._hooks and is_news(report):
             self.tell("end", news_of(report))
 
     def tell(self, event: str, news: News) -> None:
         """Tell those who want to know of ``event``; back when all were told or given up.
 
-        An ``end`` with an exit code other than 0 is also a ``failure``: who asked for both
-        hears of it once, as a failure.
+        An ``end`` that is a failure is told to who asked for both once, as ``failure``.
         """
         chosen = [
             (number, told)
@@ -282,8 +283,7 @@ class Hooks:
 
 def _event_for(hook: Hook, event: str, news: News) -> str | None:
     """As what this hook hears of an event; None: not at all."""
-    is_failure = event == "end" and news.exit_code not in (None, ExitCode.OK)
-    if is_failure and "failure" in hook.on:
+    if event == "end" and news.is_failure and "failure" in hook.on:
         return "failure"
     return event if event in hook.on else None
 

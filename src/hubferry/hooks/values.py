@@ -14,6 +14,8 @@ from hubferry.text import Text
 EVENTS = ("end", "failure", "stall")
 KINDS = ("command", "webhook", "feishu", "dingtalk", "wecom", "slack")
 
+WATCH = "watch"
+"""The command whose runs are cycles."""
 MAX_TROUBLES = 100
 """More of them are only counted: who wants all of them asks for the run's report."""
 
@@ -44,6 +46,7 @@ class News:
 
     ``counts``: repositories by state. ``troubles`` are the first ``MAX_TROUBLES``;
     ``more_troubles`` counts the rest. ``errors`` are of the run as a whole.
+    ``is_failure``: this end is also a ``failure``.
     """
 
     run_id: str
@@ -59,6 +62,25 @@ class News:
     more_troubles: int = 0
     errors: tuple[ErrorRecord, ...] = ()
     stall: Stall | None = None
+    is_failure: bool = False
+
+
+def is_news(report: BatchReport | RunReport) -> bool:
+    """True if the end of a run is worth a message.
+
+    Of a cycle of a watch only if it brought something over, or found something wrong that it
+    had not found before: a message every quarter of an hour is one that nobody reads.
+    """
+    if not isinstance(report, BatchReport) or report.command != WATCH:
+        return True
+    return bool(report.of(ItemState.COPIED) or _has_failed(report))
+
+
+def _has_failed(report: BatchReport) -> bool:
+    """Of a watch, what waits for its hour or for the end of quiet hours is no failure."""
+    if report.command != WATCH or report.was_cancelled:
+        return report.exit_code != ExitCode.OK
+    return bool(report.of(ItemState.FAILED, ItemState.GONE) or report.errors)
 
 
 def news_of(report: BatchReport | RunReport) -> News:
@@ -95,6 +117,7 @@ def _of_batch(report: BatchReport) -> News:
         troubles=troubles[:MAX_TROUBLES],
         more_troubles=max(0, len(troubles) - MAX_TROUBLES),
         errors=tuple(report.errors[:MAX_TROUBLES]),
+        is_failure=_has_failed(report),
     )
 
 
@@ -114,6 +137,7 @@ def _of_run(report: RunReport) -> News:
         seconds=report.seconds,
         troubles=troubles[:MAX_TROUBLES],
         more_troubles=max(0, len(troubles) - MAX_TROUBLES),
+        is_failure=report.exit_code != ExitCode.OK,
     )
 
 

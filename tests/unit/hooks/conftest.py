@@ -138,6 +138,7 @@ def news(troubles: int = 1, name: str = "hf://org/model", message: str = "refuse
         "batch",
         "models.yaml",
         exit_code=3,
+        is_failure=True,
         counts={"copied": 7, "failed": troubles},
         sent_bytes=5_000_000,
         seconds=61.0,

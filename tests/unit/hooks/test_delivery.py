@@ -218,6 +218,26 @@ def test_who_hears_of_what(
     assert [item.headers["x-hubferry-event"] for item in service.heard] == heard
 
 
+@pytest.mark.parametrize(
+    ("states", "heard"),
+    [
+        ([ItemState.UNCHANGED, ItemState.EQUAL], []),
+        ([ItemState.UNCHANGED, ItemState.WAITING], []),
+        ([ItemState.UNCHANGED, ItemState.STOPPED], []),
+        ([ItemState.COPIED, ItemState.STOPPED], ["end"]),
+        ([ItemState.COPIED, ItemState.FAILED], ["failure"]),
+        ([ItemState.GONE], ["failure"]),
+    ],
+)
+def test_a_cycle_of_a_watch_is_told_only_if_there_is_news(
+    states: list[ItemState], heard: list[str], service: Service
+) -> None:
+    rig, report = Rig(hook("webhook"), URL=service.url), ended(*states)
+    report.command = "watch"
+    rig.hooks.ended(report)
+    assert [item.json["event"] for item in service.heard] == heard
+
+
 def test_one_hook_that_fails_stops_no_other(service: Service) -> None:
     rig = Rig(Hook("command", "/nowhere/at/all"), hook("webhook"), URL=service.url)
     rig.hooks.tell("end", news())
