@@ -30,6 +30,7 @@ from hubferry.engines import make_engine
 from hubferry.errors import CopyError, ExitCode, LedgerError, Side
 from hubferry.events import Event, InRepo, Note, RepoEvent
 from hubferry.history import ASKED, error_row
+from hubferry.hooks import Hooks
 from hubferry.hubs.base import Hub
 from hubferry.locks import writer_lock
 from hubferry.manifest.templates import target_of
@@ -96,28 +97,49 @@ class Batching:
         Raises:
             CopyError: nothing was started.
         """
-        started = time.monotonic()
         report = BatchReport(self.run_id, self.options.command, self.manifest.file)
+        hooks = self._hooks()
+        hooks.check()
+        told = hooks.watching(self.run_id, report.command, report.manifest)
         with self.app.controlled(self.run_id), self._in_ledger(report):
-            expanded = self._expand(report.notices)
-            report.left_out.extend(expanded.left_out)
-            report.errors.extend(ErrorRecord.of(error) for error in expanded.errors)
-            batch = Batch(
-                expanded.items,
-                report,
-                self._turns(self._copy),
-                make_engine(self.repos_at_once),
-                self.app.cancel,
-                self.app.observe,
-                self.options.limits,
-                self.options.may_start,
-                before_first=lambda: self._check_tokens(expanded.items),
-                on_probe=self._on_probe,
-            )
-            batch.run()
-            report.notices.extend(listing_notices((self._sources, self._targets)))
-            report.seconds = round(time.monotonic() - started, 3)
+            try:
+                with told as stall_watch, self.app.observe.also(stall_watch):
+                    self._run(report)
+            except CopyError as error:
+                report.errors.append(ErrorRecord.of(error))
+                hooks.ended(report)
+                raise
+        hooks.ended(report)
         return report
+
+    def _run(self, report: BatchReport) -> None:
+        started = time.monotonic()
+        expanded = self._expand(report.notices)
+        report.left_out.extend(expanded.left_out)
+        report.errors.extend(ErrorRecord.of(error) for error in expanded.errors)
+        batch = Batch(
+            expanded.items,
+            report,
+            self._turns(self._copy),
+            make_engine(self.repos_at_once),
+            self.app.cancel,
+            self.app.observe,
+            self.options.limits,
+            self.options.may_start,
+            before_first=lambda: self._check_tokens(expanded.items),
+            on_probe=self._on_probe,
+        )
+        batch.run()
+        report.notices.extend(listing_notices((self._sources, self._targets)))
+        report.seconds = round(time.monotonic() - started, 3)
+
+    def _hooks(self) -> Hooks:
+        app = self.app
+
+        def keep(run_id: str, detail: Mapping[str, object]) -> None:
+            app.ledger().note(run_id, "hook", detail=detail)
+
+        return Hooks(self.manifest.hooks, observe=app.observe, keep=keep, cancel=app.cancel)
 
     def plan(self) -> BatchPlan:
         """What :meth:`run` would do; writes to no hub.

@@ -8,7 +8,8 @@ Progress of a file may go backwards: a retry starts where it can.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hubferry.errors import CopyError, Side
@@ -241,3 +242,14 @@ class Broadcast:
         with self._lock:
             for observer in self._observers:
                 observer(event)
+
+    @contextmanager
+    def also(self, observer: Observer) -> Iterator[None]:
+        """Tell one more for a while."""
+        with self._lock:
+            self._observers = (*self._observers, observer)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._observers = tuple(o for o in self._observers if o is not observer)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubferry.cli import options as opt
-from hubferry.cli.localized import PATIENCE, TARGET, WHAT
+from hubferry.cli.localized import OUTPUT, PATIENCE, TARGET, WHAT
 from hubferry.cli.running import Invocation
 from hubferry.cli.settings import policy_of, settings_of
 from hubferry.cli.values import DURATION, LocalPath, WholeNumber
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hubferry.app import App, HubSettings
     from hubferry.batch.values import BatchReport
     from hubferry.batching import BatchOptions
-    from hubferry.manifest.values import Manifest
+    from hubferry.manifest.values import Hook, Manifest
 
 manifest_argument = click.argument(
     "manifest", type=LocalPath(dir_okay=False, path_type=Path, allow_dash=True), metavar="FILE"
@@ -65,6 +65,18 @@ batch_options = opt.stack(
         ),
         section=PATIENCE,
     ),
+)
+
+hook_option = opt.option(
+    "--hook",
+    "hooks",
+    multiple=True,
+    metavar="KIND=TARGET",
+    about=T(
+        "Tell somebody of the end, of a failure or of a stall: command='./tell.sh', "
+        "webhook=env:URL, or feishu, dingtalk, wecom, slack. May be repeated."
+    ),
+    section=OUTPUT,
 )
 
 to_option = opt.option(
@@ -135,13 +147,19 @@ class BatchInvocation(Invocation):
             "policy": asked(defaults.policy),
             "target": self.options.get("to"),
         }
-        self.manifest = load_manifest(
+        loaded = load_manifest(
             None if is_piped else place,
             text=sys.stdin.read() if is_piped else None,
             endpoints={hub: self.options.get(f"{hub}_endpoint") for hub in ("hf", "ms")},
             defaults=defaults,
         )
+        self.manifest = replace(loaded, hooks=(*loaded.hooks, *self._hooks()))
         return self.manifest
+
+    def _hooks(self) -> tuple[Hook, ...]:
+        from hubferry.hooks import parse_hook
+
+        return tuple(parse_hook(text) for text in self.options.get("hooks") or ())
 
     @property
     def app(self) -> App:

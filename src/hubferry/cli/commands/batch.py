@@ -12,6 +12,7 @@ from hubferry.cli.batching import (
     BatchInvocation,
     batch_options,
     delete_option,
+    hook_option,
     manifest_argument,
     only_options,
     to_option,
@@ -51,6 +52,7 @@ from hubferry.text import T
 @opt.mirroring
 @opt.spooling
 @batch_options
+@hook_option
 @opt.common
 @click.pass_context
 def batch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:

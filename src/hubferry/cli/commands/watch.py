@@ -16,6 +16,7 @@ from hubferry.cli.batching import (
     BatchInvocation,
     batch_options,
     delete_option,
+    hook_option,
     manifest_argument,
     merged_hubs,
     to_option,
@@ -111,6 +112,7 @@ V = TypeVar("V")
 @opt.mirroring
 @opt.spooling
 @batch_options
+@hook_option
 @opt.hubs
 @opt.patience
 @opt.record
