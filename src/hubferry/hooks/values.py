@@ -104,7 +104,8 @@ def _of_batch(report: BatchReport) -> News:
     )
     counts = Counter(item.state.value for item in report.items)
     if report.left_out:
-        counts[ItemState.LEFT_OUT.value] += len(report.left_out)
+        # Some of them never became items; those that did are counted once.
+        counts[ItemState.LEFT_OUT.value] = len(report.left_out)
     return News(
         report.run_id,
         report.command,
