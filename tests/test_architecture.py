@@ -135,6 +135,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("batch.values", "compare", "events", "history", "i18n", "inspection", "outcome", "plan"),
     },
     "batch.values": {*NOUNS, "manifest.values", "outcome"},
+    "batch": {
+        *NOUNS,
+        *("batch.values", "control", "events", "history", "ledger", "manifest.values", "outcome"),
+        *("plan", "hubs.base", "engines.base"),
+    },
     "history": {*NOUNS, "outcome", "plan"},
     "hooks": {
         *NOUNS,
@@ -147,6 +152,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Rooms not named here (app, cli, config, guide, demo) may import what they like, but see below."""
 
 CORE = {
+    "batch",
+    "batch.values",
     "model",
     "plan",
     "stream",
