@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import fields
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -186,7 +187,9 @@ class Present:
             return [(git, sha) for git, sha in found]
 
 
+@cache
 def _upsert() -> Insert:
+    """Built once: that takes longer than carrying it out."""
     statement = insert(repositories)
     replaced = {name: statement.excluded[name] for name in _FIELDS if name not in _KEY}
     return statement.on_conflict_do_update(index_elements=_KEY, set_=replaced)
