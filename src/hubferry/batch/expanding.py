@@ -171,7 +171,7 @@ class Expander:
 
     def _of_search(self, source: Search, only: Collection[str] | None) -> Iterator[_Found]:
         for summary in self._sources.search(source.hub, source.query).summaries:
-            reason = _narrowed(source, summary)
+            reason = _narrowed(source, summary, self._now)
             if reason is not None:
                 self._out.left_out.append(LeftOut(str(summary.repo), "", *reason))
             elif only is None or str(summary.repo) in only:
@@ -191,7 +191,8 @@ class Expander:
         for wanted in self._revisions(entry, address):
             source = replace(address, revision=wanted.source) if wanted.source else address
             target = self._fill(entry.target, source, wanted.source)
-            if wanted.source and target.revision is None:
+            # A revision that is a part of the target's name has a repository of its own.
+            if wanted.source and target.revision is None and "{revision}" not in entry.target:
                 target = replace(target, revision=wanted.source)
             number = len(self._out.items) + 1
             yield Item(number, entry, source, target, summary, tags=wanted.tags)
@@ -343,8 +344,10 @@ def _chosen(summaries: Sequence[RepoSummary], only: Collection[str] | None) -> I
             yield _Found(Address(summary.repo), summary)
 
 
-def _narrowed(source: Search, summary: RepoSummary) -> tuple[str, Text] | None:
+def _narrowed(source: Search, summary: RepoSummary, now: float) -> tuple[str, Text] | None:
     least, since = source.min_downloads, source.updated_since
+    if source.updated_within_seconds is not None:
+        since = max(since or 0, int(now - source.updated_within_seconds))
     if least is not None and (summary.downloads or 0) < least:
         return "min-downloads", T("it has {count} downloads", count=summary.downloads or 0)
     if since is not None and (summary.modified_at or 0) < since:

@@ -190,9 +190,11 @@ class EntryMaker:
     def _branch_of(self, source: Address, target: str, revision: str) -> Address:
         """Where one revision goes: as ``batch`` does it, the default branch to the default one."""
         found = target_of(target, source, revision, self.endpoints)
-        if found.revision is None and revision != HUBS[source.repo.hub].default_branch:
-            return replace(found, revision=revision)
-        return found
+        is_default = revision == HUBS[source.repo.hub].default_branch
+        # A revision that is a part of the target's name has a repository of its own.
+        if found.revision is not None or is_default or "{revision}" in target:
+            return found
+        return replace(found, revision=revision)
 
 
 def _refuse_onto_itself(source: Address, targets: tuple[Address, ...], name: str) -> None:

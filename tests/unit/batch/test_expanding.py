@@ -94,6 +94,14 @@ def test_a_search_is_narrowed_and_says_what_it_left_out(world: BatchWorld) -> No
     ]
 
 
+def test_a_search_within_a_duration_is_compared_with_now(world: BatchWorld) -> None:
+    query = RepoQuery(owner="org", search="gamma")
+    everything = Search(SOURCE, query, updated_within_seconds=1e11)
+    assert names(world, entry(everything)) == ["mirror/gamma"]
+    nothing = Search(SOURCE, query, updated_within_seconds=-1e11)
+    assert names(world, entry(nothing)) == []
+
+
 def test_a_hub_that_cannot_be_asked_stops_everything_with_its_line(world: BatchWorld) -> None:
     for error in (UnavailableError("down"), InvalidTokenError("who?"), UsageError("no lists")):
 
