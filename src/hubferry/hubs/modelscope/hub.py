@@ -9,6 +9,7 @@ whole files.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -117,6 +118,8 @@ class ModelScopeHub:
         self._net = Transport(self.endpoint, self._login.token, config, self._brake)
         self._read_before: set[RepoId] = set()
         self._rangeless: set[str] = set()
+        self._writer: str | Access | None = None
+        self._logging_in = threading.Lock()
         self._spacing: dict[RepoId, Spacing] = {}
 
     @property
@@ -249,15 +252,26 @@ class ModelScopeHub:
         """Asks by logging in, which a read-only token may not; others' namespaces stay unknown.
 
         A site that knows no such login, or does not say who logged in, leaves
-        it unknown: the first write will tell.
+        it unknown: the first write will tell. Who logged in is asked once: a
+        batch of a thousand repositories must not log in a thousand times.
         """
-        token = self._login.token
-        if token is None:
+        if self._login.token is None:
             return Access.NO
+        with self._logging_in:
+            if self._writer is None:
+                self._writer = self._log_in(self._login.token)
+            user = self._writer
+        if isinstance(user, Access):
+            return user
+        owner = repo.name.partition("/")[0]
+        return Access.YES if user.lower() == owner.lower() else Access.UNKNOWN
+
+    def _log_in(self, token: Secret) -> str | Access:
+        """Who may write with this token; or what is known where nobody is named."""
         asked = self._asked(T("log in"))
         try:
             data = self._net.post(asked, wire.LOGIN, {"AccessToken": token.reveal()})
-            user, _ = wire.user(data)
+            return wire.user(data)[0]
         except AccessError:
             self.identity()  # raises InvalidTokenError if the token is bad altogether
             return Access.NO
@@ -265,8 +279,6 @@ class ModelScopeHub:
             if error.retryable:
                 raise
             return Access.UNKNOWN
-        owner = repo.name.partition("/")[0]
-        return Access.YES if user.lower() == owner.lower() else Access.UNKNOWN
 
     def is_branch(self, info: RepoInfo) -> bool:
         """Asks for the revisions, unless it is the default branch."""
