@@ -139,7 +139,14 @@ class Batching:
         def keep(run_id: str, detail: Mapping[str, object]) -> None:
             app.ledger().note(run_id, "hook", detail=detail)
 
-        return Hooks(self.manifest.hooks, observe=app.observe, keep=keep, cancel=app.cancel)
+        tokens = (access.token for access in self.manifest.hubs.values())
+        return Hooks(
+            self.manifest.hooks,
+            observe=app.observe,
+            keep=keep,
+            cancel=app.cancel,
+            withheld=[token.name for token in tokens if token and token.kind == "env"],
+        )
 
     def plan(self) -> BatchPlan:
         """What :meth:`run` would do; writes to no hub.

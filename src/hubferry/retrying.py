@@ -82,7 +82,9 @@ def retry_batch(
     if not has_failed(story):
         return None
     manifest = manifest or manifest_of(app, story)
-    given = options or BatchOptions()
+    # So that this run can be tried again as well.
+    asked = (_asked(app, story) or {}) | {"path": str(Path(manifest.file).absolute())}
+    given = replace(options or BatchOptions(), asked=asked)
     if story.state == "dead":
         # Nobody noted what it had not come to; what is done costs next to nothing.
         text = T("run {run_id} died: the whole manifest is looked at", run_id=story.run_id)

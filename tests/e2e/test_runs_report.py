@@ -72,9 +72,10 @@ def test_a_batch_is_shown_and_only_what_failed_is_tried_again(shell: Shell) -> N
     printed = shell.type("runs", "show", run["run_id"], "--format", "csv")
     assert [row["state"] for row in csv.DictReader(io.StringIO(printed.out))][-1] == "failed"
 
+    assert shell.type("runs", "retry", run["run_id"]).code == 10, "it is still not there"
     sent = shell.stored_bytes()
     shell.seed("missing", 9)
-    again = shell.type("runs", "retry", run["run_id"], "--json")
+    again = shell.type("runs", "retry", shell.runs()[0]["run_id"], "--json")
     assert again.code == 0, again.err
     assert again.report["counts"] == {"copied": 1}
     assert shell.stored_bytes() - sent < 2 * BIG_BYTES, "nothing else was sent"
@@ -86,7 +87,7 @@ def test_a_batch_is_shown_and_only_what_failed_is_tried_again(shell: Shell) -> N
     newest = shell.runs()[0]
     assert (newest["command"], newest["exit_code"]) == ("batch", 0)
     assert shell.type("runs", "retry", newest["run_id"]).code == 0
-    assert len(shell.runs()) == 2, "there was nothing to try again"
+    assert len(shell.runs()) == 3, "there was nothing to try again"
 
 
 def test_a_manifest_that_is_gone_is_asked_for(shell: Shell) -> None:

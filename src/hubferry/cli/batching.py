@@ -153,7 +153,11 @@ class BatchInvocation(Invocation):
             endpoints={hub: self.options.get(f"{hub}_endpoint") for hub in ("hf", "ms")},
             defaults=defaults,
         )
-        self.manifest = replace(loaded, hooks=(*loaded.hooks, *self._hooks()))
+        return self.use(loaded)
+
+    def use(self, manifest: Manifest) -> Manifest:
+        """Work with this manifest, and with the hooks of the command line besides its own."""
+        self.manifest = replace(manifest, hooks=(*manifest.hooks, *self._hooks()))
         return self.manifest
 
     def _hooks(self) -> tuple[Hook, ...]:

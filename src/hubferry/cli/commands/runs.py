@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubferry.cli import options as opt
-from hubferry.cli.batching import BatchInvocation, batch_options
+from hubferry.cli.batching import BatchInvocation, batch_options, hook_option
 from hubferry.cli.localized import OUTPUT, WHICH, Command, Group
 from hubferry.cli.running import Invocation
 from hubferry.cli.values import DURATION, LocalPath, WholeNumber
@@ -225,6 +225,7 @@ def _is_csv(options: Row) -> bool:
 @opt.yes_option
 @opt.spooling
 @batch_options
+@hook_option
 @opt.common
 @click.pass_context
 def retry_run(ctx: click.Context, /, **options: Any) -> int:
@@ -239,10 +240,10 @@ def retry_run(ctx: click.Context, /, **options: Any) -> int:
             report = call.app.retry_copy(story, confirm=call.confirm)
             return _nothing_failed(call, story) if report is None else call.finish(report)
     with BatchInvocation(ctx, options) as batch:
-        batch.manifest = manifest
         if manifest is None:
             return _nothing_failed(batch, story)
-        done = batch.app.retry_batch(story, manifest, batch.options_of())
+        wanted = batch.use(manifest)
+        done = batch.app.retry_batch(story, wanted, batch.options_of())
         return _nothing_failed(batch, story) if done is None else batch.finish_batch(done)
 
 
