@@ -65,7 +65,7 @@ from hubferry.throttle import UNLIMITED, Gate, Throttle, Timetable
 from hubferry.transfer import Job, copy_repo, plan_repo
 
 if TYPE_CHECKING:
-    from hubferry.batch.values import BatchPlan, BatchReport
+    from hubferry.batch.values import BatchCheck, BatchPlan, BatchReport
     from hubferry.batching import Batching, BatchOptions
     from hubferry.inspection.report import InspectReport
     from hubferry.manifest.values import Manifest
@@ -263,11 +263,11 @@ class App:
         """
         return self._batching(manifest, options).plan()
 
-    def check_manifest(self, manifest: Manifest) -> list[str]:
-        """Whether every hub of a manifest answers and knows our token; their names.
+    def check_manifest(self, manifest: Manifest) -> BatchCheck:
+        """Whether the hubs of a manifest answer and take our tokens, and what it means.
 
         Raises:
-            InvalidTokenError, UnavailableError: one does not.
+            CopyError: one does not.
         """
         return self._batching(manifest, None).check()
 

@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,16 +18,31 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hubferry.app import failed_report, refuse_onto_itself
 from hubferry.app import summary_of as summary_of_copy
-from hubferry.batch.catalogue import Catalogue
+from hubferry.batch.catalogue import Catalogue, owner_key
 from hubferry.batch.causes import Cause
 from hubferry.batch.expanding import Expanded, Expander, listing_notices
 from hubferry.batch.planning import Planner
 from hubferry.batch.running import Batch, Limits
 from hubferry.batch.turns import Turn, Turns
-from hubferry.batch.values import UNFINISHED, BatchPlan, BatchReport, Item, ItemState
+from hubferry.batch.values import (
+    UNFINISHED,
+    BatchCheck,
+    BatchPlan,
+    BatchReport,
+    Item,
+    ItemState,
+    Notice,
+)
 from hubferry.control import call
 from hubferry.engines import make_engine
-from hubferry.errors import CopyError, ExitCode, LedgerError, Side
+from hubferry.errors import (
+    AccessError,
+    CopyError,
+    ExitCode,
+    LedgerError,
+    NotFoundError,
+    Side,
+)
 from hubferry.events import Event, InRepo, Note, RepoEvent
 from hubferry.history import ASKED, error_row
 from hubferry.hooks import Hooks
@@ -35,7 +50,7 @@ from hubferry.hubs.base import Hub
 from hubferry.locks import writer_lock
 from hubferry.manifest.templates import target_of
 from hubferry.manifest.values import Entry, Manifest
-from hubferry.model import Address, RepoId
+from hubferry.model import Access, Address, RepoId
 from hubferry.net.redact import redact
 from hubferry.outcome import ErrorRecord, PlanReport, RunReport
 from hubferry.survey import Tools, resolve_and_list
@@ -168,13 +183,15 @@ class Batching:
             expanded, plan, app.cancel
         )
 
-    def check(self) -> list[str]:
-        """Ask every hub of the manifest whose our token is; the hubs' titles.
+    def check(self) -> BatchCheck:
+        """Whether the hubs answer, know our tokens and let us write, and what the manifest means.
+
+        Lists what patterns stand for, and asks each hub at least one question; writes nothing.
 
         Raises:
-            CopyError: a hub does not answer, or does not know the token; the message names the
-                first entry that needs it.
+            CopyError: nothing could be started; the message names the entry that needs the hub.
         """
+        self._catalogues()
         first: dict[tuple[str, Side], Entry] = {}
         for entry in self.manifest.entries:
             source = entry.source
@@ -182,13 +199,36 @@ class Batching:
             first.setdefault((scheme, Side.SOURCE), entry)
             first.setdefault((self._target_hub(entry), Side.TARGET), entry)
         for (scheme, side), entry in first.items():
-            try:
+            with _placed(entry):
                 self.app.check_token(scheme, side)
-            except CopyError as error:
-                place, said = str(entry.place), error.message
-                error.message = T("{place}: {message}", place=place, message=said)
+        notices: list[Notice] = []
+        expanded = self._expand(notices)
+        errors = [ErrorRecord.of(error) for error in expanded.errors]
+        for (scheme, side), entry in first.items():
+            with _placed(entry):
+                errors += self._answers(scheme, side, expanded.items)
+        with _placed(self.manifest.entries[0]):
+            self._check_writers(expanded.items)
+        hubs = sorted({self.app.hub(RepoId(s, ""), side).traits.title for s, side in first})
+        return BatchCheck(self.manifest.file, len(expanded.items), hubs, notices, errors)
+
+    def _answers(self, scheme: str, side: Side, items: Sequence[Item]) -> list[ErrorRecord]:
+        """Ask a hub about one repository: anonymous tokens are not asked about."""
+        is_source = side is Side.SOURCE
+        ends = (item.source.repo if is_source else item.target.repo for item in items)
+        repo = next((repo for repo in ends if repo.hub == scheme), None)
+        if repo is None:
+            return []
+        catalogue = self._sources if is_source else self._targets
+        try:
+            catalogue.summary(repo)
+        except (NotFoundError, AccessError) as error:
+            if error.code == "invalid_token":
                 raise
-        return sorted({self.app.hub(RepoId(s, ""), side).traits.title for s, side in first})
+            found = error.at(side=side, step="check", repo=str(repo))
+            # A target that is not there yet will be made.
+            return [ErrorRecord.of(found)] if is_source else []
+        return []
 
     def _target_hub(self, entry: Entry) -> str:
         """The hub that an entry's target is on, whatever its name will be."""
@@ -228,6 +268,12 @@ class Batching:
             ]
         notices.extend(expanded.notices)
         return expanded
+
+    def _catalogues(self) -> None:
+        self._sources, self._targets = (
+            Catalogue(self._hub_of(side), side, self.app.patience)
+            for side in (Side.SOURCE, Side.TARGET)
+        )
 
     def _hub_of(self, side: Side) -> Callable[[str], Hub]:
         return lambda scheme: self.app.hub(RepoId(scheme, ""), side)
@@ -335,6 +381,26 @@ class Batching:
         ends |= {(item.target.repo.hub, Side.TARGET) for item in items}
         for scheme, side in sorted(ends):
             self.app.check_token(scheme, side)
+        self._check_writers(items)
+
+    def _check_writers(self, items: Collection[Item]) -> None:
+        """Ask once an owner whether we may write there, as far as hubs tell.
+
+        Raises:
+            AccessError: we may not; nothing was started.
+        """
+        first = {owner_key(item.target.repo): item for item in reversed(list(items))}
+        for item in first.values():
+            target = self.app.hub(item.target.repo, Side.TARGET)
+            ask = partial(target.write_access, item.target.repo)
+            if call(self.app.patience(Side.TARGET), ask) is Access.NO:
+                raise AccessError(
+                    T("the token may not write to {repo}", repo=item.target.repo),
+                    side=Side.TARGET,
+                    step="check",
+                    repo=str(item.target.repo),
+                    hint=T("log in, or give a token with write permission for this namespace"),
+                )
 
     def _on_probe(self, cause: Cause) -> None:
         """Someone may have logged in again since."""
@@ -362,6 +428,18 @@ class Batching:
             self.app.prune()
         except LedgerError as error:
             report.errors.append(ErrorRecord.of(error))
+
+
+@contextmanager
+def _placed(entry: Entry) -> Iterator[None]:
+    """Say which line of the manifest an error is about."""
+    try:
+        yield
+    except CopyError as error:
+        place, said = str(entry.place), error.message
+        if place not in str(said):
+            error.message = T("{place}: {message}", place=place, message=said)
+        raise
 
 
 def _state_of(report: RunReport) -> ItemState:

@@ -104,6 +104,22 @@ class BatchPlan:
         return ExitCode.PARTIAL if has_failed or self.errors else ExitCode.OK
 
 
+@dataclass(frozen=True)
+class BatchCheck:
+    """What a look at a manifest and its hubs found: ``repos`` it means, the hubs' titles."""
+
+    manifest: str
+    repos: int
+    hubs: list[str]
+    notices: list[Notice] = field(default_factory=list)
+    errors: list[ErrorRecord] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0, or the first error's own."""
+        return self.errors[0].exit_code if self.errors else ExitCode.OK
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """A repository that a condition left out, and why."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from hubferry.batch.values import BatchPlan, BatchReport, ItemOutcome, LeftOut, Notice
+from hubferry.batch.values import BatchCheck, BatchPlan, BatchReport, ItemOutcome, LeftOut, Notice
 from hubferry.i18n import tr
 from hubferry.report import shapes
 from hubferry.report.json_report import failure
@@ -113,13 +113,30 @@ class BatchPlanShape:
 
 @dataclass(frozen=True)
 class BatchCheckShape:
-    """What ``batch --check`` prints of a manifest without mistakes."""
+    """What ``batch --check`` prints of a manifest whose lines are right."""
 
     command: str
     manifest: str
     entries: int
-    hubs: list[str] = field(default_factory=list)
-    exit_code: int = 0
+    repos: int
+    hubs: list[str]
+    notices: list[NoticeItem]
+    errors: list[shapes.Failure]
+    exit_code: int
+
+
+def check_shape(check: BatchCheck, entries: int) -> BatchCheckShape:
+    """A look at a manifest as it is printed."""
+    return BatchCheckShape(
+        "batch",
+        check.manifest,
+        entries,
+        check.repos,
+        check.hubs,
+        _notices(check.notices),
+        [failure(error) for error in check.errors],
+        int(check.exit_code),
+    )
 
 
 def batch_shape(report: BatchReport) -> BatchShape:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from hubferry.cli import options as opt
 from hubferry.cli.batching import (
@@ -20,8 +21,8 @@ from hubferry.cli.batching import (
 from hubferry.cli.localized import WHAT, Command
 from hubferry.i18n import tr
 from hubferry.manifest.values import Manifest
-from hubferry.report.batch_shapes import BatchCheckShape, plan_shape
-from hubferry.report.batch_tables import print_batch_plan
+from hubferry.report.batch_shapes import check_shape, plan_shape
+from hubferry.report.batch_tables import print_batch_plan, print_notices
 from hubferry.report.tables import say
 from hubferry.text import T
 
@@ -70,13 +71,21 @@ def batch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:
 
 
 def _check(call: BatchInvocation, manifest: Manifest) -> int:
-    hubs = call.app.check_manifest(manifest)
-    shape = BatchCheckShape("batch", manifest.file, len(manifest.entries), hubs)
-    text = T(
-        "{manifest}: no mistakes in {count} entries; {hubs} answer",
-        manifest=manifest.file,
-        count=len(manifest.entries),
-        hubs=", ".join(hubs),
-    )
-    call.emit(shape, lambda out: say(out, tr(text), "green"))
-    return 0
+    check = call.app.check_manifest(manifest)
+
+    def show(out: Console) -> None:
+        print_notices(out, check.notices)
+        if not check.errors:
+            text = T(
+                "{manifest}: no mistakes; {entries} entries mean {repos} repositories, and "
+                "{hubs} answer",
+                manifest=check.manifest,
+                entries=len(manifest.entries),
+                repos=check.repos,
+                hubs=", ".join(check.hubs),
+            )
+            say(out, tr(text), "green")
+
+    call.emit(check_shape(check, len(manifest.entries)), show)
+    call.say_errors(check.errors)
+    return int(check.exit_code)
