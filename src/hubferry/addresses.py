@@ -115,7 +115,10 @@ def _repo(kind: HubKind, rest: str, text: str) -> Address:
 
 def _link(text: str, endpoints: Mapping[str, str | None]) -> Address:
     for kind in HUBS.values():
-        link = kind.parse_link(text, endpoints.get(kind.scheme))
+        try:
+            link = kind.parse_link(text, endpoints.get(kind.scheme))
+        except ValueError:  # brackets that are no IPv6 address, a port that is no number
+            link = None
         if link is not None:
             _refuse_kind(link.kind, text)
             return replace(_repo(kind, link.name, text), revision=link.revision)

@@ -101,6 +101,7 @@ def test_an_organisation_alone_keeps_the_sources_name() -> None:
         f"{HF}/datasets/org/name": "datasets",
         f"{HF}/spaces/org/name": "space",
         "https://example.com/org/name": "not a link",
+        "http://[::1/org/name": "not a link",
         "file://folder/model": "third slash",
         "file://": "third slash",
         "./a\0b": "NUL",

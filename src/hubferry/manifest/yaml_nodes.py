@@ -35,6 +35,8 @@ _WORDS: dict[str, Any] = {
 _INT = re.compile(r"[-+]?[0-9]{1,300}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+# YAML 1.1 ends lines at these, editors and YAML 1.2 do not: lines would be counted wrongly.
+_OTHER_LINE_END = re.compile("[\x85\u2028\u2029]")
 _Loader: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
@@ -87,6 +89,9 @@ def read_yaml(text: str, problems: Problems) -> Any:
     Keys that start with ``x-`` are left out of the result; anchors below them count.
     None if the text is empty or cannot be read to its end.
     """
+    if other := _OTHER_LINE_END.search(text):
+        problems.add(*_bad_character(text, other.start(), ord(other[0])))
+        return None
     try:
         return _Composer(text, problems).document()
     except _Stop as stop:
@@ -95,16 +100,16 @@ def read_yaml(text: str, problems: Problems) -> Any:
         line, wrong = _syntax(error, text)
         problems.wrong(line, wrong)
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        problems.add(
-            line,
-            T(
-                "a character that YAML does not allow: {code}",
-                code=f"U+{_code(error.character):04X}",
-            ),
-            T("remove it, or write it as an escape in double quotes"),
-        )
+        problems.add(*_bad_character(text, error.position, _code(error.character)))
     return None
+
+
+def _bad_character(text: str, position: int, code: int) -> tuple[int, Text, Text]:
+    return (
+        text.count("\n", 0, position) + 1,
+        T("a character that a manifest cannot hold: {code}", code=f"U+{code:04X}"),
+        T("remove it, or write it as an escape in double quotes"),
+    )
 
 
 def _code(character: object) -> int:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from tests.unit.manifest.manifest_cases import FULL, entry, loaded
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.manifest.manifest_cases import FULL, entry, loaded, mistakes
 from tests.unit.manifest.test_yaml_file import LITERALS, WRONG_DOCUMENTS, WRONG_KEYS
 
 from hubferry.manifest import ManifestError
 from hubferry.manifest.problems import Problems
 from hubferry.manifest.schema import FILE_NAME, schema_text
+from hubferry.manifest.shapes import EntryShape, HeadShape, Shape
 from hubferry.manifest.yaml_nodes import read_yaml
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "schema" / FILE_NAME
@@ -103,3 +108,42 @@ def test_what_the_program_refuses_the_schema_refuses_as_far_as_it_can(
     told = str(caught.value)
     is_valid = validator.is_valid(plain(text))
     assert not is_valid or any(words in told for words in BEYOND_A_SCHEMA), told
+
+
+KEYS = st.sampled_from(
+    sorted(
+        {
+            *(key for part in Shape.__subclasses__() for key in part.key_names()),
+            *("hf", "ms", "entries", "source", "x-free", "nonsense", "<<", ""),
+        }
+    )
+)
+WORDS = st.sampled_from(
+    [
+        *("a/b", "ms://o/{name}", "hf://a/*", "5m", "1G", "env:X", "login", "cmd:'", "0s", "10M"),
+        *("http://[::1", "2026-01-31", "2026-01-31T25", "22:00-06:00", "* * * * *", ":0", "end"),
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+ENTRIES = st.fixed_dictionaries(
+    {"source": WORDS, "target": WORDS | VALUES},
+    optional=dict.fromkeys(set(EntryShape.key_names()) - {"source", "target"}, WORDS | VALUES),
+)
+DOCUMENTS = st.fixed_dictionaries(
+    {"version": st.just(1), "entries": st.lists(ENTRIES | VALUES, max_size=3)},
+    optional=dict.fromkeys(set(HeadShape.key_names()) - {"version"}, VALUES),
+)
+
+
+@given(DOCUMENTS)
+@settings(max_examples=300, deadline=None)
+def test_any_document_is_taken_or_has_mistakes_with_lines(document: dict[str, Any]) -> None:
+    text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
+    with contextlib.suppress(ManifestError):
+        assert len(loaded(text).entries) == len(document["entries"])
+        return
+    assert all(1 <= int(told.partition(":")[0]) <= text.count("\n") for told in mistakes(text))

@@ -63,7 +63,10 @@ def parse_collection(link: str, endpoint: str | None = None) -> str | None:
 
     Source: links of huggingface.co/collections pages; ``HfApi.get_collection`` takes the slug.
     """
-    parts = urlsplit(link if "://" in link else f"https://{link}")
+    try:
+        parts = urlsplit(link if "://" in link else f"https://{link}")
+    except ValueError:  # brackets that are no IPv6 address
+        return None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return None
     if parts.netloc.lower().rpartition("@")[2] not in _hosts(endpoint):
