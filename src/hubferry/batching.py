@@ -469,7 +469,9 @@ def summary_of(report: BatchReport) -> str:
                 {"kind": n.kind, "repo": n.repo, "text": str(n.text)} for n in report.notices
             ],
             "errors": [error_row(error) for error in report.errors],
-            # What never came to a try has no row of its own.
+            # What never came to a try has no row of its own. What waits for its next try is only
+            # counted: an earlier run has its error, and a watch would keep it every quarter of
+            # an hour.
             "items": [
                 {
                     "number": item.number,
@@ -479,7 +481,7 @@ def summary_of(report: BatchReport) -> str:
                     "error": error_row(item.error) if item.error else None,
                 }
                 for item in items
-                if item.state in UNFINISHED
+                if item.state in UNFINISHED and item.state is not ItemState.WAITING
             ],
         }
     )

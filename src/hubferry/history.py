@@ -22,7 +22,7 @@ from hubferry.text import Text
 Row = Mapping[str, Any]
 
 BATCH_COMMANDS = ("batch", "watch")
-BAD_STATES = ("failed", "gone", "stopped", "waiting")
+BAD_STATES = ("failed", "gone", "stopped")
 """The states of what a retry takes up again."""
 RUNNING = "running"
 """A repository whose try has not ended."""

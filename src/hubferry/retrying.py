@@ -49,6 +49,13 @@ def has_failed(story: RunStory) -> bool:
         return False
     if story.is_batch and (story.bad or story.state == "dead"):
         return True
+    if story.is_batch and story.counts and not story.errors:
+        return False  # what is not done was not due
+    if story.is_batch and story.errors:
+        raise UsageError(
+            T("run {run_id} failed as a whole, not in single repositories", run_id=run_id),
+            hint=T("start the batch again: hubferry batch {manifest}", manifest=story.source),
+        )
     if story.is_batch:
         raise UsageError(
             T("run {run_id} ended before it came to any repository", run_id=run_id),

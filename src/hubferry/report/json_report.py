@@ -179,7 +179,8 @@ def run_shape_of(
 
 def _row(row: Mapping[str, Any]) -> shapes.RunItem:
     fields = {name: row.get(name) for name in shapes.RunItem.__dataclass_fields__}
-    kept = kept_report(row) or None
+    # What is not done is told as `repos`, by those who are asked for one run.
+    kept = {name: value for name, value in kept_report(row).items() if name != "items"} or None
     counts = kept.get("counts") if kept else None
     return shapes.RunItem(**(fields | {"report": kept, "counts": counts}))
 

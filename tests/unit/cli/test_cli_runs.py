@@ -126,7 +126,8 @@ def test_a_copy_that_failed_is_tried_again(cli: Cli) -> None:
 
 
 def test_where_nothing_failed_there_is_nothing_to_try_again(cli: Cli) -> None:
-    for row in (copy_row(exit_code=0), batch_row(exit_code=0)):
+    waiting = batch_row(exit_code=3, report={"counts": {"equal": 3, "waiting": 1}})
+    for row in (copy_row(exit_code=0), batch_row(exit_code=0), waiting):
         cli.script["rows"] = [row]
         assert cli("runs", "retry", RUN_ID) == 0
         assert "nothing failed in run" in cli.out
@@ -140,6 +141,11 @@ def test_where_nothing_failed_there_is_nothing_to_try_again(cli: Cli) -> None:
         (copy_row(state="running", exit_code=None), "is on its way", "runs cancel"),
         (copy_row(command="verify", exit_code=12), "is not tried again", "same command"),
         (batch_row(exit_code=2, report={"stopped": "UsageError"}), "before it came", "models.yaml"),
+        (
+            batch_row(exit_code=3, report={"counts": {"equal": 3}, "errors": [file_error("x")]}),
+            "failed as a whole",
+            "models.yaml",
+        ),
     ],
 )
 def test_what_cannot_be_tried_again_says_how_to_go_on(

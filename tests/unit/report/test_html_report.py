@@ -115,6 +115,13 @@ def test_nothing_is_loaded_and_no_markup_is_styled_or_scripted_in_place() -> Non
     assert "url(" not in styles
 
 
+def test_the_licence_of_what_is_not_ours_goes_with_it() -> None:
+    text = page_text(large_story(5, 0))
+    comment = text[text.index("<!-- The plots") : text.index("-->")]
+    assert "Leon Sorokin" in comment
+    assert "shall be included in all copies" in " ".join(comment.split())
+
+
 def test_what_a_hub_made_up_is_text_and_nothing_else() -> None:
     text = page_text(evil_story())
     page = Page(text)

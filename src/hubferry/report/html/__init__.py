@@ -82,7 +82,7 @@ def page_text(story: RunStory) -> str:
         has_plots=figures.has_plots(story),
         clean=words.clean,
         made=_made(),
-        license=_part("vendor/LICENSE").splitlines()[2],
+        license=_part("vendor/LICENSE"),
     )
 
 

@@ -25,15 +25,17 @@ function clock(value) {
 
 // "14:05", and the day where it changes.
 function ticks(u, values, axis, space, step) {
-  var before = null;
+  var before = null, last = null;
   return values.map(function (value) {
     var date = new Date(value * 1000), day = date.toLocaleDateString(lang, { month: "numeric", day: "numeric" });
     var parts = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
     if (step < 60) { parts.second = "2-digit"; }
     var text = step >= 86400 ? day : date.toLocaleTimeString(lang, parts);
     if (step < 86400 && before !== null && before !== day) { text += "\n" + day; }
+    var again = text === last;
     before = day;
-    return text;
+    last = text;
+    return again ? "" : text;
   });
 }
 
@@ -45,6 +47,7 @@ function axis(more) {
 function draw(id, options, values) {
   var place = document.getElementById(id);
   if (!place) { return; }
+  place.parentNode.hidden = false;
   options.width = Math.max(240, place.clientWidth);
   options.height = 220;
   place.textContent = "";
