@@ -9,6 +9,7 @@ grow with what the ledger holds.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import resource
 import subprocess
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 from bench.cases import MIB
 from bench.report import Plain, render
 from bench.results import Verdict
+from hubferry.model import GitOid, Sha256
 
 if TYPE_CHECKING:
     from hubferry.ledger import Ledger
@@ -50,6 +52,7 @@ class Figures:
 
     repositories: int
     fill_seconds: float
+    learn_seconds: float
     export_seconds: float
     peak_rss_bytes: int
     file_bytes: int
@@ -84,7 +87,12 @@ def measure(count: int, path: Path) -> Figures:
             _keep(ledger, number)
         ledger.end_run("run", 0, "{}")
 
+    def learn() -> None:
+        for number in range(count):
+            ledger.learn(_contents(number))
+
     fill_seconds = _timed(fill)
+    learn_seconds = _timed(learn)
     export_seconds = _timed(lambda: _drain(ledger.export()))
     peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     pairs = [_pair(number) for number in range(count)]
@@ -93,6 +101,7 @@ def measure(count: int, path: Path) -> Figures:
     found = Figures(
         count,
         fill_seconds,
+        learn_seconds,
         export_seconds,
         peak_rss_bytes,
         file_bytes=int(ledger.stats()["file_bytes"]),
@@ -141,6 +150,14 @@ def _files(number: int) -> Iterator[FileRow]:
         )
 
 
+def _contents(number: int) -> Iterator[tuple[GitOid, Sha256]]:
+    """What is learned of a repository; digests come in no order, which is what makes it dear."""
+    for file in range(FILES_EACH):
+        data = f"{number} {file}".encode()
+        oid = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+        yield GitOid(oid), Sha256(hashlib.sha256(data).hexdigest())
+
+
 def _hex(number: int, file: int) -> str:
     return f"{number * FILES_EACH + file:064x}"
 
@@ -179,7 +196,8 @@ def told(found: Sequence[Figures]) -> Plain:
         NAME,
         f"the ledger with up to {found[-1].repositories:,} repositories of {FILES_EACH} files",
         "Kept for each repository: how the pair stands, its files, an attempt, "
-        f"{_EVENTS_EACH} events. *Peak RSS* of a process that fills the ledger and exports it.",
+        f"{_EVENTS_EACH} events; *learn* is for {FILES_EACH} new contents. *Peak RSS* of a process "
+        "that fills the ledger and exports it.",
         [title for title, _ in _COLUMNS],
         [[show(each) for _, show in _COLUMNS] for each in found],
         _verdicts(found, f"{files:,} files"),
@@ -191,6 +209,7 @@ _COLUMNS: Sequence[tuple[str, Callable[[Figures], str]]] = (
     ("files", lambda f: f"{f.repositories * FILES_EACH:,}"),
     ("fill s", lambda f: f"{f.fill_seconds:.2f}"),
     ("ms a repository", lambda f: f"{f.fill_each_seconds * 1000:.2f}"),
+    ("learn ms", lambda f: f"{f.learn_seconds / f.repositories * 1000:.2f}"),
     ("peak RSS MiB", lambda f: f"{f.peak_rss_bytes / MIB:.0f}"),
     ("file MiB", lambda f: f"{f.file_bytes / MIB:.1f}"),
     ("recall all s", lambda f: f"{f.recall_seconds:.3f}"),

@@ -66,11 +66,11 @@ def _told(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as JSON can say it, without the numbers that mean something in the file alone."""
     found = with_owner(row) if table is events else dict(row)
     found.pop("repo_id", None)
-    if table is files and found["sha256"] is not None:
-        found["sha256"] = found["sha256"].hex()
-    for name in _JSON_COLUMNS:
-        if found.get(name):
-            found[name] = _parsed(found[name])
+    for name, value in found.items():
+        if isinstance(value, bytes):
+            found[name] = value.hex()
+        elif name in _JSON_COLUMNS and value:
+            found[name] = _parsed(value)
     return found
 
 

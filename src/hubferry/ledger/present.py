@@ -32,10 +32,11 @@ _RECALL = f"""
     SELECT {_COLUMNS} FROM json_each(?) AS asked CROSS JOIN repositories
     ON source = json_extract(asked.value, '$[0]') AND target = json_extract(asked.value, '$[1]')
 """  # noqa: S608 - names of our own fields
-_BY_GIT_OID = (
-    "SELECT git_oid, sha256 FROM json_each(?) AS asked JOIN blobs ON git_oid = asked.value"
+_BY_GIT_OID, _BY_SHA256 = (
+    f"SELECT git_oid, sha256 FROM json_each(?) AS asked CROSS JOIN blobs "  # noqa: S608 - constants
+    f"ON {column} = from_hex(asked.value)"
+    for column in ("git_oid", "sha256")
 )
-_BY_SHA256 = "SELECT git_oid, sha256 FROM json_each(?) AS asked JOIN blobs ON sha256 = asked.value"
 _LEARN = "INSERT INTO blobs (git_oid, sha256) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 # A table of the connection alone: filling it keeps nobody waiting and takes no memory of ours.
@@ -167,7 +168,7 @@ class Present:
     def learn(self, pairs: Iterable[tuple[GitOid, Sha256]]) -> None:
         """Remember which Git oid and which SHA-256 name the same bytes."""
         for chunk in chunks(pairs):
-            rows = [(git.hex, sha.hex) for git, sha in chunk]
+            rows = [(bytes.fromhex(git.hex), bytes.fromhex(sha.hex)) for git, sha in chunk]
             with self._store.write() as connection:
                 connection.exec_driver_sql(_LEARN, rows)
 
@@ -184,7 +185,7 @@ class Present:
     def _lookup(self, query: str, values: list[str]) -> list[tuple[str, str]]:
         with self._store.read() as connection:
             found = connection.exec_driver_sql(query, (json.dumps(values),))
-            return [(git, sha) for git, sha in found]
+            return [(git.hex(), sha.hex()) for git, sha in found]
 
 
 @cache

@@ -217,17 +217,18 @@ def _engine(path: Path | None) -> sa.Engine:
     # AUTOCOMMIT: transactions begin and end where this module says so, not where the driver
     # thinks it has seen a write.
     if path is None:
-        return sa.create_engine(
+        engine = sa.create_engine(
             "sqlite://",
             isolation_level="AUTOCOMMIT",
             connect_args={"check_same_thread": False},
             poolclass=sa.pool.StaticPool,
         )
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        isolation_level="AUTOCOMMIT",
-        connect_args={"timeout": BUSY_SECONDS},
-    )
+    else:
+        engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(path)),
+            isolation_level="AUTOCOMMIT",
+            connect_args={"timeout": BUSY_SECONDS},
+        )
     sa.event.listen(engine, "connect", _set_up)
     return engine
 
@@ -237,6 +238,15 @@ def _set_up(connection: sqlite3.Connection, record: object) -> None:
     # memory can afford.
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
+    connection.create_function("from_hex", 1, _from_hex, deterministic=True)
+
+
+def _from_hex(text: str) -> bytes | None:
+    # SQLite has its own, unhex, since 3.41 only.
+    try:
+        return bytes.fromhex(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def _size_bytes(path: Path) -> int:

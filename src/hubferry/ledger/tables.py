@@ -79,8 +79,8 @@ files = sa.Table(
 blobs = sa.Table(
     "blobs",
     _metadata,
-    sa.Column("git_oid", sa.String, primary_key=True),
-    sa.Column("sha256", sa.String, nullable=False),
+    sa.Column("git_oid", sa.LargeBinary, primary_key=True),
+    sa.Column("sha256", sa.LargeBinary, nullable=False),
 )
 
 ALL = (runs, attempts, events, repositories, files, blobs)

@@ -67,6 +67,13 @@ def test_what_an_old_ledger_knew_is_still_known(old: Path) -> None:
     ledger.close()
 
 
+def test_a_damaged_pair_does_not_keep_the_rest_from_moving_on(old: Path) -> None:
+    ask(old, "INSERT INTO digest_pairs VALUES ('no hex', 'ab'), ('ab', 'nor this')")
+    ledger = Ledger(old)
+    assert ledger.stats()["rows"]["blobs"] == PAIRS
+    ledger.close()
+
+
 def test_an_old_ledger_takes_what_is_new(old: Path) -> None:
     ledger = Ledger(old)
     record = RepoRecord("hf://a/b", "ms://a/b", "w", "equal")

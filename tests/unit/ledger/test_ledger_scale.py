@@ -19,7 +19,7 @@ def test_what_was_measured_can_be_shown_and_judged(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_slows_down_or_takes_more_memory_is_told() -> None:
-    small = Figures(1000, 2.0, 1.0, 50 << 20, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
+    small = Figures(1000, 2.0, 1.0, 1.0, 50 << 20, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
     large = replace(small, repositories=10_000, fill_seconds=20.0)
     slow, fat = replace(large, fill_seconds=40.0), replace(large, peak_rss_bytes=80 << 20)
     for last, met in (
