@@ -8,15 +8,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import ledger_scale
+from bench import batch_scale, fleet, ledger_scale
 from bench.report import LEGEND, Plain, Section, render_all
 from bench.results import Results
 from bench.rounds import Pace, run_scenario
 from bench.scenarios import all_scenarios, warm_up
-from bench.tools import HUBFERRY, check_installed, machine
+from bench.tools import HUBFERRY, check_installed, check_peer, machine
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
+_ALONE = (ledger_scale.NAME, batch_scale.NAME, fleet.NAME)
+"""Scenarios that are more than a tool, files and a link, and see to themselves."""
 _REPEAT_SECONDS = 180.0
 _ROUNDS = 5
 
@@ -29,9 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for scenario in all_scenarios(quick=options.quick)
         if not options.only or scenario.name in options.only
     ]
+    alone = [name for name in _ALONE if not options.only or name in options.only]
     try:
         if copies:
             check_installed()
+        if fleet.NAME in alone:
+            check_peer()
     except RuntimeError as exc:
         print(exc, file=sys.stderr)
         return 2
@@ -45,9 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for scenario in copies:
         results = Results(scenario.cases, run_scenario(scenario, pace, _tell))
         sections.append(Section(scenario, results, scenario.judge(results)))
-    if not options.only or ledger_scale.NAME in options.only:
-        sections.append(ledger_scale.run(quick=options.quick, tell=_tell))
-    facts = machine(has_copies=bool(copies))
+    sections += [_measured_alone(name, options) for name in alone]
+    facts = machine(has_copies=bool(copies) or fleet.NAME in alone)
     text = render_all(sections, facts, rounds=rounds, seconds=time.monotonic() - started)
     print(text)
     output = options.output or (RESULTS if not (options.quick or options.only) else None)
@@ -58,12 +62,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(row.is_good for row in ours) else 1
 
 
+def _measured_alone(name: str, options: argparse.Namespace) -> Plain:
+    if name == fleet.NAME:
+        return fleet.run(quick=options.quick, tell=_tell, rounds=options.rounds)
+    run = ledger_scale.run if name == ledger_scale.NAME else batch_scale.run
+    return run(quick=options.quick, tell=_tell)
+
+
 def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
-    names = [*(scenario.name for scenario in all_scenarios(quick=True)), ledger_scale.NAME]
+    names = [*(scenario.name for scenario in all_scenarios(quick=True)), *_ALONE]
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__, epilog=LEGEND)
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work at all?")
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")

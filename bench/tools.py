@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench import nginx
+from bench.lab import LabProcess
 from bench.measure import Command
 from bench.world import World
 
@@ -45,7 +46,8 @@ class Tool:
         """The command that copies ``source`` to ``target``."""
         words = {"source": source, "target": target, "ms_token": world.lab.ms_token}
         arguments = [argument.format(**words) for argument in self.arguments]
-        return Command(arguments, {**_variables(world, home), **dict(self.variables)}, home)
+        variables = {**lab_variables(world.lab, home), **world.variables, **dict(self.variables)}
+        return Command(arguments, variables, home)
 
 
 _TWO_STEP = (sys.executable, str(_HERE / "two_step.py"), "{source}", "{target}")
@@ -104,17 +106,28 @@ def check_installed() -> None:
     Raises:
         RuntimeError: the peer or nginx is not installed.
     """
+    check_peer()
+    if nginx.PROGRAM is None:
+        raise RuntimeError("nginx is missing; on Debian: apt-get install nginx-light")
+
+
+def check_peer() -> None:
+    """Say if the peer is missing.
+
+    Raises:
+        RuntimeError: it is.
+    """
     if not Path(PEER.arguments[0]).exists():
         raise RuntimeError(
             f"{PEER.arguments[0]} is missing; `make bench` installs it, and "
             "HUBFERRY_BENCH_PEER names another environment that has it"
         )
-    if nginx.PROGRAM is None:
-        raise RuntimeError("nginx is missing; on Debian: apt-get install nginx-light")
 
 
 def _nginx() -> str:
-    ran = subprocess.run([nginx.PROGRAM or "nginx", "-v"], capture_output=True, check=False)
+    if nginx.PROGRAM is None:
+        return "no nginx"
+    ran = subprocess.run([nginx.PROGRAM, "-v"], capture_output=True, check=False)
     return ran.stderr.decode().strip().rpartition(" ")[2]
 
 
@@ -130,20 +143,19 @@ def _peer_packages() -> str:
     return ", ".join(line for line in listed.stdout.split() if line.startswith(wanted))
 
 
-def _variables(world: World, home: Path) -> dict[str, str]:
+def lab_variables(lab: LabProcess, home: Path) -> dict[str, str]:
     """An environment with a HOME and a TMPDIR of its own and no login but the lab's."""
     temporary = home / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return {
         **kept,
-        **world.variables,
         "HOME": str(home),
         "TMPDIR": str(temporary),
-        "HF_ENDPOINT": world.lab.hf_endpoint,
-        "HF_TOKEN": world.lab.hf_token,
-        "MODELSCOPE_ENDPOINT": world.lab.ms_endpoint,
-        "MODELSCOPE_API_TOKEN": world.lab.ms_token,
+        "HF_ENDPOINT": lab.hf_endpoint,
+        "HF_TOKEN": lab.hf_token,
+        "MODELSCOPE_ENDPOINT": lab.ms_endpoint,
+        "MODELSCOPE_API_TOKEN": lab.ms_token,
     }
 
 

@@ -15,7 +15,7 @@ from modelscope_hub import HubApi
 
 def main(source: str, target: str) -> None:
     """Copy ``source`` of Hugging Face to ``target`` of ModelScope, by way of the disk."""
-    folder = Path.home() / "snapshot"
+    folder = Path.home() / "snapshots" / source
     snapshot_download(source, local_dir=folder)
     api = HubApi(
         endpoint=os.environ["MODELSCOPE_ENDPOINT"], token=os.environ["MODELSCOPE_API_TOKEN"]
