@@ -53,7 +53,13 @@ from hubferry.lanes import Lanes
 from hubferry.ledger import Ledger
 from hubferry.locks import writer_lock
 from hubferry.model import Access, Address, Identity, RepoId
-from hubferry.net.redact import RedactingFormatter, install_excepthook, redact
+from hubferry.net.redact import (
+    RedactingFormatter,
+    install_excepthook,
+    redact,
+    redact_json,
+    redact_within,
+)
 from hubferry.net.secret import Secret
 from hubferry.outcome import ErrorRecord, HubStatus, PlanReport, RepoRef, RunReport
 from hubferry.plan import Policy
@@ -508,7 +514,7 @@ class App:
         clean = lru_cache(maxsize=4096)(redact)
         for row in self.ledger().export(tables):
             self.cancel.check()
-            yield {name: _cleaned(value, clean) for name, value in row.items()}
+            yield {name: redact_within(value, clean) for name, value in row.items()}
 
     def _with_state(self, row: dict[str, Any]) -> dict[str, Any]:
         has_end = row["ended_at"] is not None
@@ -535,7 +541,7 @@ class App:
         )
         refuse_onto_itself(source, target)
         with self._recorded(job) as keep:
-            detail = json.loads(redact(json.dumps(asked(policy))))
+            detail = redact_within(asked(policy))
             self.ledger().note(job.run_id, ASKED, detail=detail)
             tools = replace(self.tools(job), spool=self.spool())
             branch = target.revision or tools.target.traits.default_branch
@@ -607,7 +613,7 @@ class App:
 
         def keep(report: RunReport) -> RunReport:
             try:
-                ledger.end_run(job.run_id, report.exit_code, redact(summary_of(report)))
+                ledger.end_run(job.run_id, report.exit_code, redact_json(summary_of(report)))
                 self.prune()
             except LedgerError as error:
                 # What was done was done: the report tells it, and this too.
@@ -767,17 +773,6 @@ def refuse_onto_itself(source: Address, target: Address) -> None:
             repo=str(target.repo),
             hint=T("name another target"),
         )
-
-
-def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
-    """A value of JSON with ``clean`` put to every text in it, names included."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {clean(name): _cleaned(part, clean) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_cleaned(part, clean) for part in value]
-    return value
 
 
 def summary_of(report: RunReport) -> str:

@@ -51,7 +51,7 @@ from hubferry.locks import writer_lock
 from hubferry.manifest.templates import target_of
 from hubferry.manifest.values import Entry, Manifest
 from hubferry.model import Access, Address, RepoId
-from hubferry.net.redact import redact
+from hubferry.net.redact import redact_json, redact_within
 from hubferry.outcome import ErrorRecord, PlanReport, RunReport
 from hubferry.survey import Tools, resolve_and_list
 from hubferry.text import T
@@ -309,7 +309,7 @@ class Batching:
         if not report.errors:
             app.renew_waits()
         ledger.end_attempt(
-            attempt_id, state.value, report.exit_code, redact(summary_of_copy(report))
+            attempt_id, state.value, report.exit_code, redact_json(summary_of_copy(report))
         )
         return report
 
@@ -414,7 +414,7 @@ class Batching:
         ledger = self.app.ledger()
         ledger.start_run(self.run_id, self.options.command, self.manifest.file, "")
         if self.options.asked is not None:
-            detail = json.loads(redact(json.dumps(self.options.asked)))
+            detail = redact_within(self.options.asked)
             ledger.note(self.run_id, ASKED, detail=detail)
         try:
             yield
@@ -424,7 +424,7 @@ class Batching:
                 ledger.end_run(self.run_id, code, json.dumps({"stopped": type(error).__name__}))
             raise
         try:
-            ledger.end_run(self.run_id, report.exit_code, redact(summary_of(report)))
+            ledger.end_run(self.run_id, report.exit_code, redact_json(summary_of(report)))
             self.app.prune()
         except LedgerError as error:
             report.errors.append(ErrorRecord.of(error))

@@ -9,13 +9,15 @@ nobody registered them.
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -73,6 +75,26 @@ def redact(text: str) -> str:
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def redact_within(value: Any, clean: Callable[[str], str] = redact) -> Any:
+    """A value of JSON with every text in it redacted, names included."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(name): redact_within(part, clean) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_within(part, clean) for part in value]
+    return value
+
+
+def redact_json(text: str) -> str:
+    """JSON with every text in it redacted; still JSON.
+
+    Put to the JSON itself, ``redact`` would miss what stands behind an escaped
+    quote, and could take away the backslash of one.
+    """
+    return json.dumps(redact_within(json.loads(text)))
 
 
 def _base64_cores(value: str) -> Iterator[str]:

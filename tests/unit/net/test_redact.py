@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import io
+import json
 import logging
 import pickle
 import subprocess
@@ -15,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from hubferry.errors import InvalidTokenError
-from hubferry.net.redact import RedactingFormatter, redact
+from hubferry.net.redact import RedactingFormatter, redact, redact_json
 from hubferry.net.secret import Secret, as_token
 
 TOKEN = "Canary/Token+Value=42x"
@@ -69,6 +70,27 @@ def test_well_known_shapes_are_hidden_without_registration(text: str, hidden: st
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'the address "https://x/y?token=s3cr3t" was refused',
+        'it said {"Authorization": "Basic s3cr3t"}',
+        "a backslash ends it: sig=s3cr3t\\",
+        f"it sent {TOKEN}",
+    ],
+)
+def test_json_is_still_json_without_its_secrets(text: str) -> None:
+    value = {"errors": [{"message": text, text: 1}], "seconds": 1.5, "error": None}
+    found = redact_json(json.dumps(value))
+    assert "s3cr3t" not in found
+    assert "Canary" not in found
+    assert json.loads(found) == {
+        "errors": [{"message": redact(text), redact(text): 1}],
+        "seconds": 1.5,
+        "error": None,
+    }
 
 
 def test_a_secret_does_not_show_itself() -> None:
