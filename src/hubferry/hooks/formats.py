@@ -3,7 +3,8 @@
 Foreign texts (names of repositories, a hub's own words) are put on one line and made
 harmless in the markup of the service: they cannot mention anybody or make a link.
 Sources: Feishu "Custom bot usage guide", DingTalk "Custom robot access", WeCom "Group robot
-configuration", Slack "Incoming webhooks" and "Formatting text" (read November 2026).
+configuration", Slack "Incoming webhooks" and "Formatting text"; the signatures as public users
+of both quote them, November 2026. The services themselves were not asked.
 """
 
 from __future__ import annotations
