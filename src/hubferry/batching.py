@@ -207,8 +207,9 @@ class Batching:
         for (scheme, side), entry in first.items():
             with _placed(entry):
                 errors += self._answers(scheme, side, expanded.items)
-        with _placed(self.manifest.entries[0]):
-            self._check_writers(expanded.items)
+        if expanded.items:
+            with _placed(expanded.items[0].entry):
+                self._check_writers(expanded.items)
         hubs = sorted({self.app.hub(RepoId(s, ""), side).traits.title for s, side in first})
         return BatchCheck(self.manifest.file, len(expanded.items), hubs, notices, errors)
 
@@ -305,12 +306,16 @@ class Batching:
             attempt_id, self.run_id, item.number, str(item.source), str(item.target)
         )
         report = self._copied(job, item)
-        state = _state_of(report)
         if not report.errors:
             app.renew_waits()
-        ledger.end_attempt(
-            attempt_id, state.value, report.exit_code, redact_json(summary_of_copy(report))
-        )
+        state = _state_of(report).value
+        try:
+            ledger.end_attempt(
+                attempt_id, state, report.exit_code, redact_json(summary_of_copy(report))
+            )
+        except LedgerError as error:
+            # What was done was done: the report tells it, and this too.
+            report.errors.append(ErrorRecord.of(error))
         return report
 
     def _copied(self, job: Job, item: Item) -> RunReport:
@@ -323,15 +328,22 @@ class Batching:
             # Not waited for: something else can be done until the other process is through.
             with writer_lock(folder, item.target, branch, 0.0, app.cancel, lambda *told: None):
                 report = copy_repo(job, tools, lambda deletions: True)
-                if report.verified:
-                    self._tag(item, tools)
+                if report.verified and item.tags:
+                    self._try_to_tag(item, tools, report)
                 return report
         except CopyError as error:
             return failed_report(job, error)
 
+    def _try_to_tag(self, item: Item, tools: Tools, report: RunReport) -> None:
+        """The copy is done, whatever becomes of its tags: its report stays."""
+        try:
+            self._tag(item, tools)
+        except CopyError as error:
+            found = error.at(side=Side.TARGET, step="tag", repo=str(item.target.repo))
+            report.was_cancelled = found.code == "cancelled"
+            report.errors.append(ErrorRecord.of(found))
+
     def _tag(self, item: Item, tools: Tools) -> None:
-        if not item.tags:
-            return
         if not tools.target.traits.can_tag:
             tools.observe(Note("warning", T("this target has no tags: none was made")))
             return
