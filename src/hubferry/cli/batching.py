@@ -17,6 +17,7 @@ from hubferry.cli.settings import policy_of, settings_of
 from hubferry.cli.values import DURATION, LocalPath, WholeNumber
 from hubferry.errors import UsageError
 from hubferry.history import asked
+from hubferry.i18n import tr
 from hubferry.outcome import ErrorRecord
 from hubferry.report import batch_shapes, json_report
 from hubferry.report.batch_tables import print_batch
@@ -153,6 +154,8 @@ class BatchInvocation(Invocation):
             endpoints={hub: self.options.get(f"{hub}_endpoint") for hub in ("hf", "ms")},
             defaults=defaults,
         )
+        if not loaded.entries:
+            self.warn(tr(T("warning: {file} names no repository", file=loaded.file)))
         return self.use(loaded)
 
     def use(self, manifest: Manifest) -> Manifest:

@@ -75,7 +75,7 @@ def _check(call: BatchInvocation, manifest: Manifest) -> int:
 
     def show(out: Console) -> None:
         print_notices(out, check.notices)
-        if not check.errors:
+        if manifest.entries and not check.errors:
             text = T(
                 "{manifest}: no mistakes; {entries} entries mean {repos} repositories, and "
                 "{hubs} answer",
