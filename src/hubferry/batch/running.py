@@ -19,8 +19,9 @@ from hubferry.batch.turns import Turn, TurnResult, Turns
 from hubferry.batch.values import BatchReport, Item, ItemOutcome, ItemState
 from hubferry.control import CancelToken
 from hubferry.engines.base import Engine, Outcome
-from hubferry.errors import CancelledError, CopyError, is_retryable
+from hubferry.errors import CancelledError, CopyError, LedgerError, is_retryable
 from hubferry.events import BatchStarted, HeldUp, Observer, RepoFinished, RepoStarted
+from hubferry.ledger import RepoRecord
 from hubferry.outcome import ErrorRecord
 from hubferry.text import T
 
@@ -49,7 +50,6 @@ class _State:
     turn: Turn
     outcome: ItemOutcome
     locked_since: float | None = None
-    held: ErrorRecord | None = None
 
 
 @dataclass
@@ -221,12 +221,18 @@ class Batch:
         self, state: _State, result: TurnResult, *, pause_seconds: float, counts: bool
     ) -> None:
         state.outcome.error = result.errors[0] if result.errors else None
-        record = self.turns.ledger.recall([(state.outcome.source, state.outcome.target)])
-        known = record.get((state.outcome.source, state.outcome.target), state.turn.record)
         attempt = state.turn.attempt + (1 if counts else 0)
-        state.turn = replace(state.turn, attempt=attempt, record=known)
+        state.turn = replace(state.turn, attempt=attempt, record=self._known(state))
         self._todo.add(state, not_before=self.clock() + pause_seconds)
         self._finished(state, error_record=state.outcome.error, will_retry=True)
+
+    def _known(self, state: _State) -> RepoRecord | None:
+        """What the ledger knows by now; a ledger that fails meanwhile must not end the others."""
+        pair = state.outcome.source, state.outcome.target
+        try:
+            return self.turns.ledger.recall([pair]).get(pair, state.turn.record)
+        except LedgerError:
+            return state.turn.record
 
     def _count(self, outcome: ItemOutcome, result: TurnResult) -> None:
         outcome.attempts += 1
@@ -272,7 +278,7 @@ class Batch:
     def _stop_rest(self) -> None:
         """What was not finished is told as such; it is taken up first the next time."""
         for outcome in self.report.items:
-            if outcome.state is ItemState.LEFT_OUT or outcome.state is not ItemState.STOPPED:
+            if outcome.state is not ItemState.STOPPED or outcome.error is None:
                 continue
-            if not self.report.was_cancelled and outcome.error is not None:
+            if not self.report.was_cancelled:
                 outcome.state = ItemState.FAILED

@@ -33,7 +33,14 @@ from hubferry.batch.judging import (
     wish_of,
 )
 from hubferry.batch.values import Item, ItemState, LeftOut, Notice
-from hubferry.errors import AccessError, CancelledError, CopyError, NotFoundError, Side
+from hubferry.errors import (
+    AccessError,
+    CancelledError,
+    CopyError,
+    LedgerError,
+    NotFoundError,
+    Side,
+)
 from hubferry.history import error_of_row, error_row
 from hubferry.ledger import Ledger, RepoRecord
 from hubferry.model import RepoSummary
@@ -120,13 +127,19 @@ class Turns:
         """Carry the turn out.
 
         Raises:
-            CopyError: cancelled, or the ledger cannot be used.
+            CopyError: cancelled, or the ledger cannot be used; nothing was copied.
         """
         look = self.look(turn)
         if look.early is not None:
             return look.early
         report = self.copy(turn)
-        return self._after(turn, report, look.notices)
+        try:
+            return self._after(turn, report, look.notices)
+        except LedgerError as error:
+            # What was done was done: the report tells it, and this too.
+            report.errors.append(ErrorRecord.of(error))
+            errors = tuple(report.errors)
+            return TurnResult(ItemState.FAILED, report, notices=look.notices, errors=errors)
 
     def look(self, turn: Turn) -> Look:
         """What can be known before a copy; asks as little as the conditions allow."""

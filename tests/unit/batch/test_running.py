@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import pytest
@@ -17,16 +17,19 @@ from hubferry.errors import (
     ConflictError,
     CopyError,
     InvalidTokenError,
+    LedgerError,
     NotFoundError,
     QuotaError,
     Side,
     UnavailableError,
 )
 from hubferry.events import BatchStarted, HeldUp, RepoFinished, RepoStarted
+from hubferry.ledger import RepoRecord
 from hubferry.manifest.values import CardPolicy, Conditions
 from hubferry.model import Visibility
 
 ALL = manifest(entry(pattern()))
+Pair = tuple[str, str]
 
 
 @pytest.fixture
@@ -123,6 +126,24 @@ def test_what_may_be_over_later_is_tried_again(world: BatchWorld) -> None:
     assert any(item.attempts == 2 for item in report.items)
     tried = [e for e in world.events if isinstance(e, RepoFinished) and e.will_retry]
     assert len(tried) == 2
+
+
+def test_a_ledger_that_fails_between_two_tries_does_not_end_the_batch(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recall, asked = world.ledger.recall, []
+
+    def fail_later(pairs: Collection[Pair]) -> dict[Pair, RepoRecord]:
+        asked.append(pairs)
+        if len(asked) == 1:
+            return recall(pairs)
+        raise LedgerError("locked")
+
+    monkeypatch.setattr(world.ledger, "recall", fail_later)
+    fail(world, "list", UnavailableError("down"), times=8)
+    report = world.run(ALL)
+    assert set(states(report).values()) == {ItemState.COPIED}
+    assert len(asked) > 1
 
 
 def test_a_surprise_in_a_worker_is_that_repository_s_failure(world: BatchWorld) -> None:

@@ -1,0 +1,71 @@
+"""A batch put together for real: folders on this machine stand for hubs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubferry.app import App, Settings
+from hubferry.batch.expanding import Expander, _Revision
+from hubferry.batch.values import BatchReport, ItemState
+from hubferry.batching import Batching
+from hubferry.errors import LedgerError, RefusedError
+from hubferry.ledger import Ledger
+from hubferry.manifest.values import Entry, Manifest, Place
+from hubferry.model import Address, RepoId
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    return App(Settings(state_dir=tmp_path / "state"))
+
+
+def manifest(folder: Path, *names: str) -> Manifest:
+    entries = []
+    for number, name in enumerate(names, 1):
+        source = folder / "from" / name
+        source.mkdir(parents=True)
+        (source / "README.md").write_text(f"# {name}")
+        target = str(folder / "to" / name)
+        place = Place("list.txt", number)
+        entries.append(Entry(place, Address(RepoId("file", str(source))), target))
+    return Manifest("list.txt", tuple(entries))
+
+
+def errors(report: BatchReport) -> list[str]:
+    return [item.error.error for item in report.items if item.error]
+
+
+@pytest.mark.parametrize("call", ["end_attempt", "remember"])
+def test_a_ledger_that_fails_takes_nothing_away_from_what_was_done(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fail(*args: Any) -> None:
+        raise LedgerError("the disk is full")
+
+    monkeypatch.setattr(Ledger, call, fail)
+    with app:
+        report = app.batch(manifest(tmp_path, "a", "b"))
+    assert [item.commits for item in report.items] == [1, 1]
+    assert (tmp_path / "to" / "b" / "README.md").read_text() == "# b"
+    assert errors(report) == ["ledger", "ledger"]
+    assert report.exit_code == 3
+
+
+def test_a_tag_that_cannot_be_made_is_told_beside_what_was_copied(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise RefusedError("no tags today")
+
+    tagged = _Revision(None, ("v1",))
+    monkeypatch.setattr(Expander, "_revisions", lambda *args: [tagged])
+    monkeypatch.setattr(Batching, "_tag", refuse)
+    with app:
+        report = app.batch(manifest(tmp_path, "a"))
+    [item] = report.items
+    assert (item.state, item.commits, errors(report)) == (ItemState.FAILED, 1, ["refused"])
+    assert item.error is not None
+    assert (item.error.side, item.error.step) == ("target", "tag")
