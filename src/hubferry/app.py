@@ -43,6 +43,7 @@ from hubferry.history import (
     RepoStory,
     RunStory,
     asked,
+    cut_short,
     files_of,
     owners_of,
     story_of,
@@ -625,7 +626,7 @@ class App:
         except BaseException as error:
             code = error.exit_code if isinstance(error, CopyError) else ExitCode.UNEXPECTED
             with suppress(LedgerError):  # must not hide what ended the run
-                ledger.end_run(job.run_id, code, json.dumps({"stopped": type(error).__name__}))
+                ledger.end_run(job.run_id, code, redact_json(json.dumps(cut_short(error))))
             raise
 
     def tools(self, job: Job, ledger: Ledger | None = None) -> Tools:

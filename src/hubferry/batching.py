@@ -42,9 +42,10 @@ from hubferry.errors import (
     LedgerError,
     NotFoundError,
     Side,
+    unexpected,
 )
 from hubferry.events import Event, InRepo, Note, RepoEvent
-from hubferry.history import ASKED, error_row
+from hubferry.history import ASKED, cut_short, error_row
 from hubferry.hooks import Hooks
 from hubferry.hubs.base import Hub
 from hubferry.locks import writer_lock
@@ -120,8 +121,8 @@ class Batching:
             try:
                 with told as stall_watch, self.app.observe.also(stall_watch):
                     self._run(report)
-            except CopyError as error:
-                report.errors.append(ErrorRecord.of(error))
+            except Exception as error:
+                report.errors.append(ErrorRecord.of(unexpected(error)))
                 hooks.ended(report)
                 raise
         hooks.ended(report)
@@ -191,7 +192,6 @@ class Batching:
         Raises:
             CopyError: nothing could be started; the message names the entry that needs the hub.
         """
-        self._catalogues()
         first: dict[tuple[str, Side], Entry] = {}
         for entry in self.manifest.entries:
             source = entry.source
@@ -204,31 +204,30 @@ class Batching:
         notices: list[Notice] = []
         expanded = self._expand(notices)
         errors = [ErrorRecord.of(error) for error in expanded.errors]
-        for (scheme, side), entry in first.items():
-            with _placed(entry):
-                errors += self._answers(scheme, side, expanded.items)
-        if expanded.items:
-            with _placed(expanded.items[0].entry):
-                self._check_writers(expanded.items)
+        for scheme, side in first:
+            errors += self._answers(scheme, side, expanded.items)
+        self._check_writers(expanded.items)
         hubs = sorted({self.app.hub(RepoId(s, ""), side).traits.title for s, side in first})
         return BatchCheck(self.manifest.file, len(expanded.items), hubs, notices, errors)
 
     def _answers(self, scheme: str, side: Side, items: Sequence[Item]) -> list[ErrorRecord]:
         """Ask a hub about one repository: anonymous tokens are not asked about."""
         is_source = side is Side.SOURCE
-        ends = (item.source.repo if is_source else item.target.repo for item in items)
-        repo = next((repo for repo in ends if repo.hub == scheme), None)
-        if repo is None:
+        ends = ((item, item.source if is_source else item.target) for item in items)
+        found = next(((item, end.repo) for item, end in ends if end.repo.hub == scheme), None)
+        if found is None:
             return []
+        item, repo = found
         catalogue = self._sources if is_source else self._targets
         try:
-            catalogue.summary(repo)
+            with _placed(item.entry):
+                catalogue.summary(repo)
         except (NotFoundError, AccessError) as error:
             if error.code == "invalid_token":
                 raise
-            found = error.at(side=side, step="check", repo=str(repo))
+            told = error.at(side=side, step="check", repo=str(repo))
             # A target that is not there yet will be made.
-            return [ErrorRecord.of(found)] if is_source else []
+            return [ErrorRecord.of(told)] if is_source else []
         return []
 
     def _target_hub(self, entry: Entry) -> str:
@@ -255,9 +254,7 @@ class Batching:
 
     def _expand(self, notices: list[Any]) -> Expanded:
         app = self.app
-        self._sources, self._targets = (
-            Catalogue(self._hub_of(side), side, app.patience) for side in (Side.SOURCE, Side.TARGET)
-        )
+        self._catalogues()
         expander = Expander(
             self._sources, self._targets, app.ledger(), self._fill, self.options.now()
         )
@@ -403,16 +400,19 @@ class Batching:
         """
         first = {owner_key(item.target.repo): item for item in reversed(list(items))}
         for item in first.values():
-            target = self.app.hub(item.target.repo, Side.TARGET)
-            ask = partial(target.write_access, item.target.repo)
-            if call(self.app.patience(Side.TARGET), ask) is Access.NO:
-                raise AccessError(
-                    T("the token may not write to {repo}", repo=item.target.repo),
-                    side=Side.TARGET,
-                    step="check",
-                    repo=str(item.target.repo),
-                    hint=T("log in, or give a token with write permission for this namespace"),
-                )
+            with _placed(item.entry):
+                self._check_writer(item.target.repo)
+
+    def _check_writer(self, repo: RepoId) -> None:
+        ask = partial(self.app.hub(repo, Side.TARGET).write_access, repo)
+        if call(self.app.patience(Side.TARGET), ask) is Access.NO:
+            raise AccessError(
+                T("the token may not write to {repo}", repo=repo),
+                side=Side.TARGET,
+                step="check",
+                repo=str(repo),
+                hint=T("log in, or give a token with write permission for this namespace"),
+            )
 
     def _on_probe(self, cause: Cause) -> None:
         """Someone may have logged in again since."""
@@ -433,7 +433,7 @@ class Batching:
         except BaseException as error:
             code = error.exit_code if isinstance(error, CopyError) else ExitCode.UNEXPECTED
             with suppress(LedgerError):  # must not hide what ended the run
-                ledger.end_run(self.run_id, code, json.dumps({"stopped": type(error).__name__}))
+                ledger.end_run(self.run_id, code, redact_json(json.dumps(cut_short(error))))
             raise
         try:
             ledger.end_run(self.run_id, report.exit_code, redact_json(summary_of(report)))

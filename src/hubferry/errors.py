@@ -310,6 +310,16 @@ class CancelledError(CopyError):
     default_headline = "Stopped"
 
 
+def unexpected(error: Exception) -> CopyError:
+    """A surprise as an error that reports can tell; one of ours stays what it is."""
+    if isinstance(error, CopyError):
+        return error
+    return CopyError(
+        T("{kind}: {message}", kind=type(error).__name__, message=str(error)),
+        hint=T("run again with --log-level DEBUG --log-file FILE and report it"),
+    )
+
+
 def is_retryable(code: str) -> bool:
     """Whether errors with this ``code`` may be gone at a later try, also of a whole repository.
 

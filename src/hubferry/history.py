@@ -132,6 +132,12 @@ def summary(report: RunReport) -> dict[str, Any]:
     }
 
 
+def cut_short(error: BaseException) -> dict[str, Any]:
+    """The same of a run that an exception ended, whose report nobody has; and why, if ours."""
+    errors = [error_row(ErrorRecord.of(error))] if isinstance(error, CopyError) else []
+    return {"stopped": type(error).__name__, "errors": errors}
+
+
 def error_row(error: ErrorRecord) -> dict[str, Any]:
     """An error as the ledger keeps it: in English, and what it takes to say it otherwise."""
     row = asdict(

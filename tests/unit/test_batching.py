@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,18 @@ from hubferry.app import App, Settings
 from hubferry.batch.expanding import Expander, _Revision
 from hubferry.batch.values import BatchReport, ItemState
 from hubferry.batching import Batching
-from hubferry.errors import LedgerError, RefusedError
+from hubferry.errors import (
+    AccessError,
+    ConflictError,
+    LedgerError,
+    RefusedError,
+    UsageError,
+)
+from hubferry.hooks import Hooks
+from hubferry.hubs.local.hub import LocalHub
 from hubferry.ledger import Ledger
 from hubferry.manifest.values import Entry, Manifest, Place
-from hubferry.model import Address, RepoId
+from hubferry.model import Access, Address, RepoId
 
 
 @pytest.fixture
@@ -69,3 +78,48 @@ def test_a_tag_that_cannot_be_made_is_told_beside_what_was_copied(
     assert (item.state, item.commits, errors(report)) == (ItemState.FAILED, 1, ["refused"])
     assert item.error is not None
     assert (item.error.side, item.error.step) == ("target", "tag")
+
+
+def test_why_a_batch_failed_as_a_whole_is_kept(app: App, tmp_path: Path) -> None:
+    both = manifest(tmp_path, "a", "b")
+    first, second = both.entries
+    shared = replace(both, entries=(first, replace(second, target=first.target)))
+    with app:
+        with pytest.raises(ConflictError, match="same target"):
+            app.batch(shared)
+        [row] = app.runs()
+        story = app.story(row)
+        assert [error.error for error in story.errors] == ["conflict"]
+        assert "same target" in str(story.errors[0].message)
+        with pytest.raises(UsageError, match="failed as a whole"):
+            app.retry(story.run_id)
+
+
+def test_hooks_hear_of_an_end_that_nobody_foresaw(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[BatchReport] = []
+
+    def break_down(*args: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(Hooks, "ended", lambda self, report: told.append(report))
+    monkeypatch.setattr(Expander, "expand", break_down)
+    with app, pytest.raises(RuntimeError):
+        app.batch(manifest(tmp_path, "a"))
+    assert [str(error.message) for error in told[0].errors] == ["RuntimeError: a bug of ours"]
+
+
+def test_the_entry_that_may_not_be_written_to_is_named(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def access(self: LocalHub, repo: RepoId) -> Access:
+        return Access.NO if "closed" in repo.name else Access.YES
+
+    both = manifest(tmp_path, "a", "b")
+    first, second = both.entries
+    closed = replace(second, target=str(tmp_path / "closed" / "b"))
+    monkeypatch.setattr(LocalHub, "write_access", access)
+    with app, pytest.raises(AccessError) as raised:
+        app.check_manifest(replace(both, entries=(first, closed)))
+    assert str(raised.value.message).startswith("list.txt:2: the token may not write")

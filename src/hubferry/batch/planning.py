@@ -14,10 +14,9 @@ from hubferry.batch.turns import Turn, TurnResult, Turns
 from hubferry.batch.values import BatchPlan, ItemPlan, ItemState
 from hubferry.control import CancelToken
 from hubferry.engines.base import Engine, Outcome
-from hubferry.errors import CopyError
+from hubferry.errors import unexpected
 from hubferry.outcome import ErrorRecord, PlanReport
 from hubferry.plan import Action
-from hubferry.text import T
 
 PlanItem = Callable[[Turn], PlanReport]
 _NOT_OURS = frozenset({Action.FILTERED, Action.KEEP, Action.DELETE})
@@ -118,16 +117,12 @@ def _settled(turn: Turn, early: TurnResult) -> ItemPlan:
 
 
 def _failed(turn: Turn, error: Exception | None) -> Planned:
-    known = (
-        error
-        if isinstance(error, CopyError)
-        else CopyError(T("{kind}: {message}", kind=type(error).__name__, message=str(error)))
-    )
+    assert error is not None, "whoever did not fail has a result"
     item = ItemPlan(
         turn.item.number,
         str(turn.item.source),
         str(turn.item.target),
         "failed",
-        error=ErrorRecord.of(known),
+        error=ErrorRecord.of(unexpected(error)),
     )
     return Planned(item)

@@ -19,11 +19,10 @@ from hubferry.batch.turns import Turn, TurnResult, Turns
 from hubferry.batch.values import BatchReport, Item, ItemOutcome, ItemState
 from hubferry.control import CancelToken
 from hubferry.engines.base import Engine, Outcome
-from hubferry.errors import CancelledError, CopyError, LedgerError, is_retryable
+from hubferry.errors import CancelledError, LedgerError, is_retryable, unexpected
 from hubferry.events import BatchStarted, HeldUp, Observer, RepoFinished, RepoStarted
 from hubferry.ledger import RepoRecord
 from hubferry.outcome import ErrorRecord
-from hubferry.text import T
 
 ATTEMPTS = 3
 """Tries of one repository in a batch, each with the full patience of a copy."""
@@ -196,15 +195,7 @@ class Batch:
         assert error is not None
         if isinstance(error, CancelledError):
             return TurnResult(ItemState.STOPPED)
-        known = (
-            error
-            if isinstance(error, CopyError)
-            else CopyError(
-                T("{kind}: {message}", kind=type(error).__name__, message=str(error)),
-                hint=T("run again with --log-level DEBUG --log-file FILE and report it"),
-            )
-        )
-        return TurnResult(ItemState.FAILED, errors=(ErrorRecord.of(known),))
+        return TurnResult(ItemState.FAILED, errors=(ErrorRecord.of(unexpected(error)),))
 
     def _is_locked(self, state: _State, result: TurnResult) -> bool:
         if not any(e.error == "conflict" and e.step == "lock" for e in result.errors):

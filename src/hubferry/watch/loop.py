@@ -21,7 +21,7 @@ from enum import StrEnum
 
 from hubferry.batch.values import BatchReport, ItemState
 from hubferry.control import CancelToken
-from hubferry.errors import CancelledError, CopyError
+from hubferry.errors import CancelledError, CopyError, unexpected
 from hubferry.events import Event, Note, Observer, silent
 from hubferry.manifest.values import Manifest
 from hubferry.model import RepoId
@@ -329,7 +329,7 @@ class Watch:
             return None, error
         except Exception as error:  # noqa: BLE001 - whatever it was, the next may go well
             _log.exception("a cycle of watch ended unexpectedly")
-            return None, _unexpected(error)
+            return None, unexpected(error)
         return report, None
 
     def _remember(
@@ -384,7 +384,7 @@ class Watch:
             self._tell_manifest_error(error)
             return
         except Exception as error:  # noqa: BLE001 - whatever it was, the last good one is there
-            self._tell_manifest_error(_unexpected(error))
+            self._tell_manifest_error(unexpected(error))
             return
         if self._manifest_error is not None:
             self._manifest_error = None
@@ -434,10 +434,6 @@ class Watch:
     def _warn(self, text: Text) -> None:
         _log.info("%s", text)
         self._observe(Note("warning", text))
-
-
-def _unexpected(error: Exception) -> CopyError:
-    return CopyError(T("{kind}: {message}", kind=type(error).__name__, message=str(error)))
 
 
 def _went_well(report: BatchReport) -> bool:
