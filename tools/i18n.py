@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from babel.messages import catalog as babel_catalog
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
@@ -24,8 +25,9 @@ from babel.messages.pofile import read_po, write_po
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "hubferry"
 LOCALE = PACKAGE / "locale"
 KEYWORDS = {"T": None}
-# A date would make every run a change.
+# A date would make every run a change, and so would the version of Babel that each file names.
 _NO_DATE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+babel_catalog.VERSION = "2"
 
 
 def extract() -> Catalog:
