@@ -26,11 +26,16 @@ def owner_key(repo: RepoId) -> OwnerKey:
 
 @dataclass
 class Owned:
-    """The list of one owner, by name."""
+    """The list of one owner, by name.
+
+    ``is_complete``: what is missing does not exist. ``is_cut``: the hub has more than it listed,
+    ``total`` where it tells.
+    """
 
     by_name: dict[str, RepoSummary]
     is_complete: bool
     total: int | None
+    is_cut: bool = False
 
 
 @dataclass
@@ -70,7 +75,7 @@ class Catalogue:
         # Names are compared as written: hubs differ in case only where they redirect.
         by_name = {summary.repo.name: summary for summary in found.summaries}
         is_complete = found.is_complete and self.hub_of(hub).traits.lists_private
-        return Owned(by_name, is_complete, found.total)
+        return Owned(by_name, is_complete, found.total, is_cut=not found.is_complete)
 
     def search(self, hub: str, query: RepoQuery) -> RepoList:
         """The repositories that fit a query."""
@@ -96,7 +101,7 @@ class Catalogue:
     def cut_lists(self) -> dict[str, int]:
         """Owners whose list does not show everything: how many were asked for one by one."""
         return {
-            f"{hub}://{owner}": self.asked_alone[hub, repo_type, owner]
+            str(RepoId(hub, owner, repo_type)): self.asked_alone[hub, repo_type, owner]
             for (hub, repo_type, owner), owned in self._owned.items()
             if owned is not None
             and not owned.is_complete

@@ -22,6 +22,8 @@ REPEATS = 3
 _AT_ONCE = {"invalid_token": "token", "quota": "quota", "rate_limited": "limit", "no_space": "disk"}
 _REPEATED = {"unavailable": "outage", "timeout": "outage", "access": "access"}
 _OF_OWNER = frozenset({"quota", "access"})
+_OVER_BY_WRITING = frozenset({"quota", "access"})
+"""What a repository that needed nothing to be written tells nothing of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,9 @@ class Causes:
                 return held, True
         return None, False
 
-    def worked(self, number: int, source: Address, target: Address) -> list[Held]:
+    def worked(
+        self, number: int, source: Address, target: Address, *, has_written: bool = True
+    ) -> list[Held]:
         """Note a try that met none of the causes; those it shows to be over."""
         for cause in [c for c in self._in_a_row if c.concerns(source, target)]:
             del self._in_a_row[cause]
@@ -126,11 +130,20 @@ class Causes:
             held
             for cause, held in self.held.items()
             # Who was under way before it began says nothing of it; the disk is everybody's.
-            if held.probing == number and cause.concerns(source, target)
+            if held.probing == number
+            and cause.concerns(source, target)
+            and (has_written or cause.kind not in _OVER_BY_WRITING)
         ]
         for held in over:
             del self.held[held.cause]
+        self.told_nothing(number)
         return over
+
+    def told_nothing(self, number: int) -> None:
+        """A probe came to its end without meeting what it was to find out: the next may go."""
+        for held in self.held.values():
+            if held.probing == number:
+                held.probing = None
 
     def holding(self, source: Address, target: Address) -> list[Held]:
         """The causes that a copy between these would meet."""
@@ -154,13 +167,8 @@ class Causes:
         held = self.held[cause]
         return held.probing is None and self.clock() >= held.probe_at
 
-    def next_probe_at(self) -> float | None:
-        """When the next cause may be looked at again."""
-        times = [held.probe_at for held in self.held.values() if held.probing is None]
-        return min(times, default=None)
-
     def gave_up(self, number: int) -> None:
-        """A probe ended without telling anything (it failed by itself, or was stopped)."""
+        """A probe failed by itself, or was stopped: the next one goes later."""
         for held in self.held.values():
             self._probed(held, number)
 

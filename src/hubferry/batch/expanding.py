@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hubferry.batch.catalogue import LIST_FROM, Catalogue, owner_key
-from hubferry.batch.judging import GONE, wish_of
+from hubferry.batch.judging import GONE
 from hubferry.batch.values import Item, LeftOut, Notice
 from hubferry.control import call
 from hubferry.errors import (
@@ -138,16 +138,9 @@ class Expander:
             # Ask once more, so that the hub itself says why not.
             self._sources.search(source.hub, query)
             return
-        if not owned.is_complete and owned.total is not None and owned.total > len(owned.by_name):
-            raise UncheckedError(
-                T(
-                    "{owner} has {total} repositories and the hub lists only {count} of them",
-                    owner=str(query.owner),
-                    total=owned.total,
-                    count=len(owned.by_name),
-                ),
-                hint=T("name the repositories one by one, or by several patterns"),
-            )
+        if owned.is_cut:
+            hint = T("name the repositories one by one, or by several patterns")
+            raise _cut(str(query.owner), len(owned.by_name), owned.total, hint)
         chosen = [
             summary
             for name, summary in sorted(owned.by_name.items())
@@ -170,7 +163,11 @@ class Expander:
                 yield _Found(Address(repo))
 
     def _of_search(self, source: Search, only: Collection[str] | None) -> Iterator[_Found]:
-        for summary in self._sources.search(source.hub, source.query).summaries:
+        listed = self._sources.search(source.hub, source.query)
+        if not listed.is_complete:
+            hint = T("narrow it: by owner, task, library, tags or a word of the name")
+            raise _cut(str(source), len(listed.summaries), listed.total, hint)
+        for summary in listed.summaries:
             reason = _narrowed(source, summary, self._now)
             if reason is not None:
                 self._out.left_out.append(LeftOut(str(summary.repo), "", *reason))
@@ -344,6 +341,16 @@ def _chosen(summaries: Sequence[RepoSummary], only: Collection[str] | None) -> I
             yield _Found(Address(summary.repo), summary)
 
 
+def _cut(what: str, count: int, total: int | None, hint: Text) -> UncheckedError:
+    """A list that does not show everything must not be taken for everything."""
+    if total is None:
+        text = T("{owner} has more repositories than the {count} that the hub lists")
+    else:
+        text = T("{owner} has {total} repositories and the hub lists only {count} of them")
+    values = {"owner": what, "total": total, "count": count}
+    return UncheckedError(Text(text.template, values), hint=hint)
+
+
 def _narrowed(source: Search, summary: RepoSummary, now: float) -> tuple[str, Text] | None:
     least, since = source.min_downloads, source.updated_since
     if source.updated_within_seconds is not None:
@@ -371,11 +378,6 @@ def _placed(error: CopyError, entry: Entry) -> CopyError:
     """Say which line of the manifest it is about."""
     error.message = T("{place}: {message}", place=str(entry.place), message=error.message)
     return error.at(side=Side.SOURCE, step="expand", repo=str(entry.source))
-
-
-def plain_wish(item: Item) -> str:
-    """``wish_of`` an item as it stands in the manifest."""
-    return wish_of(item.entry.policy)
 
 
 def listing_notices(catalogues: Iterable[Catalogue]) -> list[Notice]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -46,15 +47,17 @@ def policy_of(entry: Entry) -> Policy:
     return replace(policy, exclude=(*policy.exclude, CARD))
 
 
-def wish_of(policy: Policy) -> str:
-    """Names what was asked for, as far as the content of the target depends on it."""
-    told = [
+def wish_of(policy: Policy, tags: Collection[str] = ()) -> str:
+    """Names what was asked for, as far as the content and the tags of the target depend on it."""
+    told: list[object] = [
         sorted(policy.include),
         sorted(policy.exclude),
         policy.on_conflict.value,
         policy.is_mirror,
         policy.delete_hub_files,
     ]
+    if tags:
+        told.append(sorted(tags))
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 

@@ -168,8 +168,7 @@ class Batch:
             return
         if result.state is not ItemState.FAILED:
             self._progress_at = self.clock()
-            for over in self._causes.worked(number, item.source, item.target):
-                self._tell(over, is_over=True)
+            self._went_well(state, result)
             self._keep(state.outcome, result)
             self._finished(state)
             return
@@ -189,6 +188,19 @@ class Batch:
         else:
             self._keep(state.outcome, result)
             self._finished(state, error_record=state.outcome.error)
+
+    def _went_well(self, state: _State, result: TurnResult) -> None:
+        """Tell what it shows to be over."""
+        item, report = state.turn.item, result.report
+        if report is None:
+            # Lists or conditions settled it: nothing that a cause is about was tried.
+            self._causes.told_nothing(item.number)
+            return
+        has_written = report.commits > 0
+        for over in self._causes.worked(
+            item.number, item.source, item.target, has_written=has_written
+        ):
+            self._tell(over, is_over=True)
 
     def _unexpected(self, error: Exception | None) -> TurnResult:
         """A worker's surprise is that repository's failure, never the batch's."""

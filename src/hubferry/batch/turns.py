@@ -65,7 +65,7 @@ class Turn:
     @property
     def wish(self) -> str:
         """Names what is asked for."""
-        return wish_of(self.policy)
+        return wish_of(self.policy, self.item.tags)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from hubferry.errors import UsageError
 from hubferry.history import asked
 from hubferry.i18n import tr
 from hubferry.outcome import ErrorRecord
-from hubferry.report import batch_shapes, json_report
+from hubferry.report import batch_shapes
 from hubferry.report.batch_tables import print_batch
 from hubferry.report.errors import errors_text
 from hubferry.report.observer import Progress
@@ -229,8 +229,3 @@ def merged_hubs(given: Mapping[str, HubSettings], manifest: Manifest) -> dict[st
             own.endpoint or access.endpoint, token, own.proxy or access.proxy
         )
     return merged
-
-
-def json_line(report: BatchReport) -> str:
-    """A batch as one line of JSON."""
-    return json_report.dumps(batch_shapes.batch_shape(report))

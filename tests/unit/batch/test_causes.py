@@ -98,6 +98,26 @@ def test_a_probe_that_works_ends_it_and_what_was_under_way_before_does_not() -> 
     assert met.may_start(3, *TWO)
 
 
+def test_a_quota_is_over_only_for_who_has_written() -> None:
+    met, clock = causes()
+    held, _ = met.failed(1, error(QuotaError, Side.TARGET), *ONE)
+    clock.now += FIRST_PROBE_SECONDS
+    assert met.may_start(2, *ONE)
+    assert met.worked(2, *ONE, has_written=False) == []
+    assert met.may_start(3, *TWO), "nothing was found out: the next one goes at once"
+    assert met.worked(3, *TWO, has_written=True) == [held]
+
+
+def test_a_probe_that_tried_nothing_lets_the_next_one_go_at_once() -> None:
+    met, clock = causes()
+    met.failed(1, error(InvalidTokenError, Side.SOURCE), *ONE)
+    clock.now += FIRST_PROBE_SECONDS
+    assert met.may_start(2, *ONE)
+    met.told_nothing(2)
+    assert met.may_start(3, *ONE)
+    assert not met.may_start(4, *ONE)
+
+
 def test_a_probe_that_tells_nothing_is_followed_by_another() -> None:
     met, clock = causes()
     met.failed(1, error(InvalidTokenError, Side.SOURCE), *ONE)

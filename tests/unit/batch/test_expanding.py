@@ -94,6 +94,23 @@ def test_a_search_is_narrowed_and_says_what_it_left_out(world: BatchWorld) -> No
     ]
 
 
+@pytest.mark.parametrize("tells_total", [True, False])
+def test_a_search_that_the_hub_cuts_short_is_an_error_of_its_line(
+    world: BatchWorld, tells_total: bool
+) -> None:
+    traits = replace(world.source.traits, catalog_limit=2)
+    list_repos = world.source.list_repos
+    world.source.traits = traits
+    if not tells_total:
+        world.source.list_repos = lambda query: replace(list_repos(query), total=None)  # type: ignore[method-assign]
+    for what in (Search(SOURCE, RepoQuery(owner="org")), pattern()):
+        found = world.expand(manifest(entry(what)))
+        assert found.items == []
+        said = str(found.errors[0].message)
+        assert said.startswith("list.txt:1: ")
+        assert ("lists only 2" if tells_total else "than the 2 that the hub lists") in said
+
+
 def test_a_search_within_a_duration_is_compared_with_now(world: BatchWorld) -> None:
     query = RepoQuery(owner="org", search="gamma")
     everything = Search(SOURCE, query, updated_within_seconds=1e11)
@@ -111,7 +128,7 @@ def test_a_hub_that_cannot_be_asked_stops_everything_with_its_line(world: BatchW
         world.source.before = refuse
         with pytest.raises(type(error)) as raised:
             world.expand(manifest(entry("alpha"), entry(pattern("beta*"))))
-        assert "list.txt:2: " in str(raised.value.message)  # type: ignore[attr-defined]
+        assert "list.txt:2: " in str(raised.value.message)
 
 
 def test_revisions_are_branches_and_tags_of_the_present_state(world: BatchWorld) -> None:

@@ -218,6 +218,31 @@ def test_a_full_quota_is_met_once_and_waited_for(world: BatchWorld) -> None:
     assert sum(isinstance(e, HeldUp) and not e.is_over for e in world.events) == 1
 
 
+def test_what_needs_nothing_written_does_not_end_a_full_quota(world: BatchWorld) -> None:
+    for name in ("m3", "m4", "m5"):
+        world.target.seed(f"mirror/{name}", dict(world.source.repos[f"org/{name}"].files))
+    room_at = world.clock.now + 500
+    fail(
+        world,
+        "commit",
+        QuotaError("full"),
+        until=lambda: world.clock.now >= room_at,
+        side=Side.TARGET,
+    )
+    report = world.run(ALL)
+    assert Counter(states(report).values()) == {ItemState.COPIED: 3, ItemState.EQUAL: 3}
+    assert [e.is_over for e in world.events if isinstance(e, HeldUp)] == [False, True]
+
+
+def test_a_new_tag_of_what_is_unchanged_means_another_look(world: BatchWorld) -> None:
+    tagged = manifest(entry("m0", revisions=("main", "v*")))
+    world.source.repos["org/m0"].tags["v0"] = 0
+    world.run(tagged)
+    assert states(world.run(tagged)) == {"m0": ItemState.UNCHANGED}
+    world.source.repos["org/m0"].tags["v1"] = 0
+    assert states(world.run(tagged)) == {"m0": ItemState.EQUAL}
+
+
 def test_a_refused_token_holds_up_its_hub_and_is_found_anew_before_each_probe(
     world: BatchWorld,
 ) -> None:
