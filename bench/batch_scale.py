@@ -149,7 +149,7 @@ def _fill(ledger: Ledger, fleet: Fleet, *, has_records: bool) -> None:
 
 def _records(fleet: Fleet) -> Iterator[RepoRecord]:
     from bench.synthetic_hub import SyntheticHub
-    from hubferry.batch.judging import EQUAL, wish_of
+    from hubferry.batch.records import EQUAL, wish_of
     from hubferry.hubs import HUBS
     from hubferry.ledger import RepoRecord
     from hubferry.plan import Policy

@@ -563,8 +563,7 @@ class App:
         """Let a later batch know what a single copy has verified."""
         if report.errors:
             return report
-        from hubferry.batch.judging import wish_of
-        from hubferry.batch.turns import verified_record
+        from hubferry.batch.records import verified_record, wish_of
 
         wish = wish_of(job.policy)
         ends = str(job.source), str(job.target)

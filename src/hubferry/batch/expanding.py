@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hubferry.batch.catalogue import LIST_FROM, Catalogue, owner_key
-from hubferry.batch.judging import GONE
+from hubferry.batch.records import GONE
 from hubferry.batch.values import Item, LeftOut, Notice
 from hubferry.control import call
 from hubferry.errors import (

@@ -7,18 +7,13 @@ That is memory, so it can only spare a look: it never makes anything true.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from hubferry.batch.records import EQUAL, FAILED, GONE, PARTIAL, SIZED
 from hubferry.ledger import RepoRecord
 from hubferry.manifest.values import CardPolicy, Entry
 from hubferry.plan import Policy
-
-EQUAL, PARTIAL, FAILED, GONE, SIZED = "equal", "partial", "failed", "gone", "sized"
-"""States of a record. ``sized``: nothing was copied, a condition on the size left it out."""
 
 CARD = "README.md"
 
@@ -45,20 +40,6 @@ def policy_of(entry: Entry) -> Policy:
     if entry.card is CardPolicy.KEEP:
         return policy
     return replace(policy, exclude=(*policy.exclude, CARD))
-
-
-def wish_of(policy: Policy, tags: Collection[str] = ()) -> str:
-    """Names what was asked for, as far as the content and the tags of the target depend on it."""
-    told: list[object] = [
-        sorted(policy.include),
-        sorted(policy.exclude),
-        policy.on_conflict.value,
-        policy.is_mirror,
-        policy.delete_hub_files,
-    ]
-    if tags:
-        told.append(sorted(tags))
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
 def rank_of(record: RepoRecord | None) -> Rank:

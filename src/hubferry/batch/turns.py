@@ -18,11 +18,6 @@ from hubferry.batch.conditions import (
 )
 from hubferry.batch.expanding import audience_notice, rename_notice
 from hubferry.batch.judging import (
-    EQUAL,
-    FAILED,
-    GONE,
-    PARTIAL,
-    SIZED,
     Marks,
     is_not_due,
     is_unchanged,
@@ -30,8 +25,8 @@ from hubferry.batch.judging import (
     next_try_at,
     policy_of,
     was_copied,
-    wish_of,
 )
+from hubferry.batch.records import EQUAL, FAILED, GONE, PARTIAL, SIZED, verified_record, wish_of
 from hubferry.batch.values import Item, ItemState, LeftOut, Notice
 from hubferry.errors import (
     AccessError,
@@ -310,33 +305,6 @@ def record_of(turn: Turn, report: RunReport, now: float) -> RepoRecord:
         # Where nothing was committed, the list's own word, which is older than the look: a
         # hub's lists and its single answers need not agree.
         listed_mark=item.target_summary.mark if item.target_summary else None,
-    )
-
-
-def verified_record(
-    source: str,
-    target: str,
-    wish: str,
-    report: RunReport,
-    now: float,
-    *,
-    listed_mark: str | None = None,
-) -> RepoRecord:
-    """A record of a copy without errors; ``partial`` where something was left alone on purpose."""
-    target_mark = report.target_mark if report.commits else listed_mark or report.target_mark
-    return RepoRecord(
-        source,
-        target,
-        wish,
-        EQUAL if report.verified else PARTIAL,
-        source_mark=report.source_mark,
-        target_mark=target_mark,
-        source_commit=report.source.commit,
-        verified_at=now if report.verified else None,
-        files=report.files.total,
-        size_bytes=report.bytes.total,
-        visibility=report.visibility.value,
-        last_run_id=report.run_id,
     )
 
 

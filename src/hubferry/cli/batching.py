@@ -19,8 +19,6 @@ from hubferry.errors import UsageError
 from hubferry.history import asked
 from hubferry.i18n import tr
 from hubferry.outcome import ErrorRecord
-from hubferry.report import batch_shapes
-from hubferry.report.batch_tables import print_batch
 from hubferry.report.errors import errors_text
 from hubferry.report.observer import Progress
 from hubferry.report.progress import make_batch_progress
@@ -200,7 +198,10 @@ class BatchInvocation(Invocation):
 
     def finish_batch(self, report: BatchReport) -> int:
         """Print what a batch did; the exit code."""
-        self.emit(batch_shapes.batch_shape(report), lambda out: print_batch(out, report))
+        from hubferry.report.batch_shapes import batch_shape
+        from hubferry.report.batch_tables import print_batch
+
+        self.emit(batch_shape(report), lambda out: print_batch(out, report))
         self.say_errors(report.errors)
         if report.was_cancelled:
             from hubferry.cli.running import stopped

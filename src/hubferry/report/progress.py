@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from hubferry.report.batch_bars import BatchBars
-from hubferry.report.batch_lines import BatchLines
 from hubferry.report.console import PipeSafeConsole
 from hubferry.report.lines import LineProgress
 from hubferry.report.observer import Progress
@@ -24,6 +22,9 @@ def make_progress(mode: str, *, is_quiet: bool, workers: int) -> Progress:
 
 def make_batch_progress(mode: str, *, is_quiet: bool, shown: int) -> Progress:
     """The same for many repositories at a time."""
+    from hubferry.report.batch_bars import BatchBars
+    from hubferry.report.batch_lines import BatchLines
+
     if mode == "off" or is_quiet:
         return Progress()
     if mode == "on" or sys.stderr.isatty():

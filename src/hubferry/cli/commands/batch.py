@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from hubferry.cli import options as opt
 from hubferry.cli.batching import (
@@ -20,11 +19,13 @@ from hubferry.cli.batching import (
 )
 from hubferry.cli.localized import WHAT, Command
 from hubferry.i18n import tr
-from hubferry.manifest.values import Manifest
-from hubferry.report.batch_shapes import check_shape, plan_shape
-from hubferry.report.batch_tables import print_batch_plan, print_notices
 from hubferry.report.tables import say
 from hubferry.text import T
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hubferry.manifest.values import Manifest
 
 
 @click.command(
@@ -63,14 +64,24 @@ def batch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:
         if options["check"]:
             return _check(call, loaded)
         if options["dry_run"]:
-            plan = call.app.plan_batch(loaded, call.options_of())
-            call.emit(plan_shape(plan), lambda out: print_batch_plan(out, plan))
-            call.say_errors(plan.errors)
-            return int(plan.exit_code)
+            return _plan(call, loaded)
         return call.finish_batch(call.app.batch(loaded, call.options_of()))
 
 
+def _plan(call: BatchInvocation, manifest: Manifest) -> int:
+    from hubferry.report.batch_shapes import plan_shape
+    from hubferry.report.batch_tables import print_batch_plan
+
+    plan = call.app.plan_batch(manifest, call.options_of())
+    call.emit(plan_shape(plan), lambda out: print_batch_plan(out, plan))
+    call.say_errors(plan.errors)
+    return int(plan.exit_code)
+
+
 def _check(call: BatchInvocation, manifest: Manifest) -> int:
+    from hubferry.report.batch_shapes import check_shape
+    from hubferry.report.batch_tables import print_notices
+
     check = call.app.check_manifest(manifest)
 
     def show(out: Console) -> None:

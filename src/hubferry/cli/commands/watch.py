@@ -28,17 +28,15 @@ from hubferry.errors import UsageError
 from hubferry.events import Event, Note
 from hubferry.i18n import tr
 from hubferry.outcome import ErrorRecord
-from hubferry.report.batch_lines import BatchLines
 from hubferry.report.observer import Progress
 from hubferry.report.tables import say
-from hubferry.report.watch_lines import WatchLines
-from hubferry.report.watch_shapes import CycleNews, watch_line, watch_shape
 from hubferry.text import T
 
 if TYPE_CHECKING:
     from hubferry.app import App, Settings
     from hubferry.events import Observer
     from hubferry.manifest.values import Manifest, WatchSettings
+    from hubferry.report.watch_shapes import CycleNews
     from hubferry.watch.loop import CycleDone
     from hubferry.watch.ports import Cycle
 
@@ -151,6 +149,9 @@ class WatchInvocation(BatchInvocation):
     """A command that brings them over again and again."""
 
     def _make_progress(self, mode: str) -> Progress:
+        from hubferry.report.batch_lines import BatchLines
+        from hubferry.report.watch_lines import WatchLines
+
         made = super()._make_progress(mode)
         return WatchLines(sys.stderr) if isinstance(made, BatchLines) else made
 
@@ -227,6 +228,8 @@ def _observe(call: BatchInvocation, event: Event) -> None:
 
 
 def _news(done: CycleDone) -> CycleNews:
+    from hubferry.report.watch_shapes import CycleNews
+
     return CycleNews(
         done.number,
         done.started_at,
@@ -239,6 +242,8 @@ def _news(done: CycleDone) -> CycleNews:
 
 
 def _print(call: BatchInvocation, done: CycleDone) -> None:
+    from hubferry.report.watch_shapes import watch_line, watch_shape
+
     news = _news(done)
     line = watch_line(news, has_next=not call.options["once"])
     call.emit(watch_shape(call.command, news), lambda out: say(out, line))
