@@ -141,6 +141,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("plan", "hubs.base", "engines.base"),
     },
     "history": {*NOUNS, "outcome", "plan"},
+    "settings": {"spool", "throttle"},
+    "pastruns": {"control", "history", "ledger", "net", "runcontrol", "settings"},
     "hooks": {
         *NOUNS,
         *("batch.values", "control", "events", "i18n", "manifest", "manifest.values"),

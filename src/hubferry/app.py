@@ -11,14 +11,11 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import platformdirs
+from typing import TYPE_CHECKING
 
 from hubferry.addresses import parse_address, resolve_target
 from hubferry.climbing import Climber
@@ -26,7 +23,6 @@ from hubferry.control import CancelToken, Patience, WaitBudget, call
 from hubferry.delivery import BESIDES
 from hubferry.engines import make_engine
 from hubferry.errors import (
-    ConflictError,
     CopyError,
     ExitCode,
     LedgerError,
@@ -36,17 +32,12 @@ from hubferry.errors import (
 )
 from hubferry.events import Broadcast, Note, Observer, Paused, RunStarted, Waiting, silent
 from hubferry.governor import Account, Governor
-from hubferry.guards import Confirm
+from hubferry.guards import Confirm, refuse_onto_itself
 from hubferry.history import (
     ASKED,
-    FileStory,
-    RepoStory,
     RunStory,
     asked,
     cut_short,
-    files_of,
-    owners_of,
-    story_of,
     summary,
 )
 from hubferry.hubs import HUBS, Connection, FullHub
@@ -62,14 +53,16 @@ from hubferry.net.redact import (
     redact_within,
 )
 from hubferry.net.secret import Secret
-from hubferry.outcome import ErrorRecord, HubStatus, PlanReport, RepoRef, RunReport
+from hubferry.outcome import ErrorRecord, HubStatus, PlanReport, RunReport
+from hubferry.pastruns import PastRuns
 from hubferry.plan import Policy
-from hubferry.runcontrol import RunState, Want, ask, controlled, has_ended, state_of
+from hubferry.runcontrol import Want, controlled
+from hubferry.settings import HubSettings, Settings
 from hubferry.spool import Spool, SpoolMode, SpoolPolicy
 from hubferry.survey import Tools, resolve_and_list
 from hubferry.text import T, Text
-from hubferry.throttle import UNLIMITED, Gate, Throttle, Timetable
-from hubferry.transfer import Job, copy_repo, plan_repo
+from hubferry.throttle import Gate, Throttle
+from hubferry.transfer import Job, copy_repo, failed_report, plan_repo
 
 if TYPE_CHECKING:
     from hubferry.batch.values import BatchCheck, BatchPlan, BatchReport
@@ -90,62 +83,10 @@ __all__ = [
 
 ATTEMPTS = 8
 """Tries of a piece of work after plain faults: about two minutes of a dead network."""
-DEFAULT_WORKERS = 16
 FIRST_WORKERS = 8
 """Blobs side by side at the start, before it is known whether more of them help."""
 QUESTION_ATTEMPTS = 2
 """The same for a question a person waits for; asking again is up to them."""
-
-
-@dataclass(frozen=True, slots=True)
-class HubSettings:
-    """How to reach one hub. ``token`` None: as the official client finds it; "": anonymous."""
-
-    endpoint: str | None = None
-    token: str | None = field(default=None, repr=False)
-    proxy: str | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user can set, apart from what one copy is about."""
-
-    hubs: Mapping[str, HubSettings] = field(default_factory=dict)
-    workers: int = DEFAULT_WORKERS
-    """Most blobs that travel at the same time; how many help is found by trying."""
-    transport: str = "auto"
-    """How large files are read from a hub that knows several ways: ``auto``, ``http``, ``xet``."""
-    wait_on_limit_seconds: float = 6 * 3600.0
-    wait_lock_seconds: float = 600.0
-    ledger_path: Path | None = None
-    state_dir: Path | None = None
-    bwlimit: Timetable = UNLIMITED
-    spool_mode: SpoolMode = SpoolMode.AUTO
-    spool_dir: Path | None = None
-    spool_limit_bytes: int | None = None
-    keep_days: float = 90.0
-    """How long the ledger keeps the history of runs."""
-
-    @property
-    def state_folder(self) -> Path:
-        """Where the ledger and the locks live."""
-        return self.state_dir or Path(platformdirs.user_state_dir("hubferry"))
-
-    @property
-    def runs_folder(self) -> Path:
-        """Where runs on their way can be seen and controlled."""
-        return self.state_folder / "runs"
-
-    @property
-    def ledger_file(self) -> Path:
-        """The ledger."""
-        return self.ledger_path or self.state_folder / "ledger.sqlite3"
-
-    @property
-    def spool_folder(self) -> Path:
-        """Where the spool lives: a cache, for losing it costs time alone (ADR 12)."""
-        cache = platformdirs.user_cache_path("hubferry", appauthor=False)
-        return self.spool_dir or cache / "spool"
 
 
 def configure_logging(level: str, log_file: Path | None) -> None:
@@ -172,7 +113,7 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
 
 
-class App:
+class App(PastRuns):
     """Hubferry as a library: one object, closed after use."""
 
     def __init__(
@@ -359,66 +300,6 @@ class App:
             hub.close()
         return HubStatus(scheme, HUBS[scheme].title, identity.endpoint, identity)
 
-    def runs(
-        self,
-        limit: int = 50,
-        *,
-        command: str | None = None,
-        is_failed: bool = False,
-        since_unix: float | None = None,
-    ) -> list[dict[str, Any]]:
-        """The ledger's latest runs, newest first, each with its ``state`` now.
-
-        Args:
-            is_failed: only those that ended with another code than 0, or died.
-            since_unix: only those that began then or later.
-        """
-        rows = self.ledger().runs(
-            limit, command=command, is_failed=is_failed, since_unix=since_unix
-        )
-        found = [self._with_state(row) for row in rows]
-        if is_failed:
-            found = [row for row in found if row["exit_code"] or row["state"] == "dead"]
-        return found
-
-    def run(self, run_id: str) -> dict[str, Any] | None:
-        """One run of the ledger with its facts and its ``state`` now, or None.
-
-        Raises:
-            UsageError: the id is blank, or several begin like this.
-        """
-        row = self.ledger().run(run_id)
-        return row and self._with_state(row)
-
-    def story(self, row: Mapping[str, Any]) -> RunStory:
-        """A run that :meth:`run` told, with its repositories."""
-        return story_of(row, self.ledger().attempts(row["run_id"]))
-
-    def file_stories(self, story: RunStory, repos: Collection[RepoStory]) -> Iterator[FileStory]:
-        """What became of the files of these repositories of a run."""
-        ledger = self.ledger()
-        for repo in repos:
-            own = owners_of(story, repo)
-            yield from files_of(repo, (event for name in own for event in ledger.events_of(name)))
-
-    def attempt(
-        self, attempt_id: str
-    ) -> tuple[dict[str, Any], RunStory, list[dict[str, Any]]] | None:
-        """One try at a repository, ``<run>/<number>.<try>``: its run, itself, its events.
-
-        The story has this one repository, and knows of no other try.
-        """
-        row = self.run(attempt_id.partition("/")[0])
-        if row is None:
-            return None
-        attempts = self.ledger().attempts(row["run_id"])
-        wanted = f"{row['run_id']}/{attempt_id.partition('/')[2]}"
-        own = [found for found in attempts if found["attempt_id"] == wanted]
-        if not own:
-            return None
-        story = story_of(row | {"report": None}, [found | {"is_last": True} for found in own])
-        return row, story, list(self.ledger().events_of(wanted))
-
     def manifest_of(self, story: RunStory, path: Path | None = None) -> Manifest:
         """The manifest of a batch, as it is now, read as the batch read it.
 
@@ -475,52 +356,6 @@ class App:
         from hubferry.retrying import retry_batch
 
         return retry_batch(self, story, manifest, options)
-
-    def control_run(self, run_id: str, want: Want) -> dict[str, Any] | None:
-        """Have a run of another process paused, resumed or stopped; it, or None if unknown.
-
-        Raises:
-            UsageError: the run has ended or is dead, the id is blank, or several begin like this.
-            LocalError: it does not answer.
-        """
-        row = self.ledger().run(run_id)
-        if row is None:
-            return None
-        if row["ended_at"]:
-            raise has_ended(row["run_id"])
-        ask(self.settings.runs_folder, row["run_id"], want)
-        return self.run(row["run_id"])
-
-    def ledger_stats(self) -> dict[str, Any]:
-        """How large the ledger is; see ``Ledger.stats``."""
-        return self.ledger().stats()
-
-    def ledger_vacuum(self) -> tuple[int, int]:
-        """Let go of all history that is older than it has to be, and give the room back.
-
-        The ledger's bytes before and after.
-        """
-        before = self.ledger().bytes_on_disk()
-        while self.ledger().prune(self.settings.keep_days):
-            self.cancel.check()
-        return before, self.ledger().vacuum()[1]
-
-    def ledger_export(self, tables: Collection[str] = ()) -> Iterator[dict[str, Any]]:
-        """Every row of the ledger, or of these tables, redacted once more; see ``Ledger.export``.
-
-        Raises:
-            UsageError: there is no such table.
-        """
-        # Addresses and words come again and again, and a million rows take their time.
-        clean = lru_cache(maxsize=4096)(redact)
-        for row in self.ledger().export(tables):
-            self.cancel.check()
-            yield {name: redact_within(value, clean) for name, value in row.items()}
-
-    def _with_state(self, row: dict[str, Any]) -> dict[str, Any]:
-        has_end = row["ended_at"] is not None
-        found = state_of(self.settings.runs_folder, row["run_id"]) if not has_end else None
-        return row | {"state": (found or RunState.FINISHED).value}
 
     # --- putting together ------------------------------------------------------
 
@@ -613,7 +448,9 @@ class App:
 
         def keep(report: RunReport) -> RunReport:
             try:
-                ledger.end_run(job.run_id, report.exit_code, redact_json(summary_of(report)))
+                ledger.end_run(
+                    job.run_id, report.exit_code, redact_json(json.dumps(summary(report)))
+                )
                 self.prune()
             except LedgerError as error:
                 # What was done was done: the report tells it, and this too.
@@ -755,26 +592,3 @@ class App:
             record = ErrorRecord.of(error)
             return HubStatus(scheme, title, place.endpoint, place, record, namespace)
         return HubStatus(scheme, title, identity.endpoint, identity, None, namespace, may_write)
-
-
-def failed_report(job: Job, error: CopyError) -> RunReport:
-    report = RunReport(job.run_id, job.command, RepoRef.of(job.source), RepoRef.of(job.target))
-    report.was_cancelled = error.code == "cancelled"
-    report.errors.append(ErrorRecord.of(error))
-    return report
-
-
-def refuse_onto_itself(source: Address, target: Address) -> None:
-    if source.repo == target.repo:
-        raise ConflictError(
-            T("source and target are the same repository"),
-            side=Side.TARGET,
-            step="plan",
-            repo=str(target.repo),
-            hint=T("name another target"),
-        )
-
-
-def summary_of(report: RunReport) -> str:
-    """The few figures of a run that the ledger's history shows, as JSON."""
-    return json.dumps(summary(report))

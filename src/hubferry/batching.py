@@ -16,8 +16,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from hubferry.app import failed_report, refuse_onto_itself
-from hubferry.app import summary_of as summary_of_copy
 from hubferry.batch.catalogue import Catalogue, owner_key
 from hubferry.batch.causes import Cause
 from hubferry.batch.expanding import Expanded, Expander, listing_notices
@@ -45,7 +43,8 @@ from hubferry.errors import (
     unexpected,
 )
 from hubferry.events import Event, InRepo, Note, RepoEvent
-from hubferry.history import ASKED, cut_short, error_row
+from hubferry.guards import refuse_onto_itself
+from hubferry.history import ASKED, cut_short, error_row, summary
 from hubferry.hooks import Hooks
 from hubferry.hubs.base import Hub
 from hubferry.locks import writer_lock
@@ -56,7 +55,7 @@ from hubferry.net.redact import redact_json, redact_within
 from hubferry.outcome import ErrorRecord, PlanReport, RunReport
 from hubferry.survey import Tools, resolve_and_list
 from hubferry.text import T
-from hubferry.transfer import ASSUMED_BYTES_PER_SECOND, Job, copy_repo, plan_repo
+from hubferry.transfer import ASSUMED_BYTES_PER_SECOND, Job, copy_repo, failed_report, plan_repo
 
 if TYPE_CHECKING:
     from hubferry.app import App
@@ -308,7 +307,7 @@ class Batching:
         state = _state_of(report).value
         try:
             ledger.end_attempt(
-                attempt_id, state, report.exit_code, redact_json(summary_of_copy(report))
+                attempt_id, state, report.exit_code, redact_json(json.dumps(summary(report)))
             )
         except LedgerError as error:
             # What was done was done: the report tells it, and this too.

@@ -16,7 +16,7 @@ from hubferry.errors import (
     Side,
     UsageError,
 )
-from hubferry.model import Access
+from hubferry.model import Access, Address
 from hubferry.outcome import Preflight
 from hubferry.plan import Action, OnConflict, Plan, PlanEntry, Policy, deletion_limit
 from hubferry.preflight import widens_audience
@@ -25,6 +25,22 @@ from hubferry.text import T
 
 Confirm = Callable[[Sequence[PlanEntry]], bool]
 """Asked once, before any write, whether these files may be deleted."""
+
+
+def refuse_onto_itself(source: Address, target: Address) -> None:
+    """A repository is not copied onto itself.
+
+    Raises:
+        ConflictError: both ends are the same repository.
+    """
+    if source.repo == target.repo:
+        raise ConflictError(
+            T("source and target are the same repository"),
+            side=Side.TARGET,
+            step="plan",
+            repo=str(target.repo),
+            hint=T("name another target"),
+        )
 
 
 def refused_paths(plan: Plan, found: Survey) -> list[CopyError]:

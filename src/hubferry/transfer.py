@@ -104,6 +104,14 @@ def copy_repo(job: Job, tools: Tools, confirm: Confirm = lambda deletions: False
     return run.report
 
 
+def failed_report(job: Job, error: CopyError) -> RunReport:
+    """The report of a copy that came to nothing."""
+    report = RunReport(job.run_id, job.command, RepoRef.of(job.source), RepoRef.of(job.target))
+    report.was_cancelled = error.code == "cancelled"
+    report.errors.append(ErrorRecord.of(error))
+    return report
+
+
 class _Run:
     """The state of one copy, step by step; see ``copy_repo``."""
 
