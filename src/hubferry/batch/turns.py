@@ -126,6 +126,7 @@ class Turns:
         """
         look = self.look(turn)
         if look.early is not None:
+            self._note_early(turn, look.early)
             return look.early
         report = self.copy(turn)
         try:
@@ -137,7 +138,10 @@ class Turns:
             return TurnResult(ItemState.FAILED, report, notices=look.notices, errors=errors)
 
     def look(self, turn: Turn) -> Look:
-        """What can be known before a copy; asks as little as the conditions allow."""
+        """What can be known before a copy; asks as little as the conditions allow.
+
+        Also for dry runs: it remembers sizes and no failure.
+        """
         notices: list[Notice] = []
         early: TurnResult | None
         try:
@@ -154,6 +158,14 @@ class Turns:
         if early is not None:
             early = replace(early, notices=tuple(notices))
         return Look(tuple(notices), early)
+
+    def _note_early(self, turn: Turn, early: TurnResult) -> None:
+        """Remember what was found wrong with this source before anything was copied."""
+        if early.state not in (ItemState.GONE, ItemState.FAILED):
+            return
+        first = early.errors[0]
+        if first.side == "source" and first.error in ("not_found", "access"):
+            self._remember_failure(turn, GONE if early.state is ItemState.GONE else FAILED, first)
 
     # --- before -------------------------------------------------------------------
 
@@ -224,11 +236,15 @@ class Turns:
 
     def _refused_by_size(self, turn: Turn, summary: RepoSummary | None) -> TurnResult | None:
         record, mark = turn.record, summary.mark if summary else None
-        is_known = record is not None and mark is not None and record.source_mark == mark
-        if is_known and record is not None and record.wish == turn.wish:
-            size = record.size_bytes
-        else:
-            size = self.size_of(turn)
+        is_known = (
+            record is not None
+            # What failed has the mark of the state that was tried, and not its size.
+            and record.state in (EQUAL, SIZED)
+            and record.wish == turn.wish
+            and mark is not None
+            and record.source_mark == mark
+        )
+        size = record.size_bytes if is_known and record else self.size_of(turn)
         refusal = refused_by_size(turn.item.entry.conditions, size)
         if refusal is None:
             return None
@@ -251,9 +267,7 @@ class Turns:
         is_token = error.code == "invalid_token"
         if not was_copied(turn.record) or is_token or error.side is Side.TARGET:
             return _failed(error)
-        record = ErrorRecord.of(error)
-        self._remember_failure(turn, GONE, record)
-        return TurnResult(ItemState.GONE, errors=(record,))
+        return TurnResult(ItemState.GONE, errors=(ErrorRecord.of(error),))
 
     def _after(self, turn: Turn, report: RunReport, told: tuple[Notice, ...]) -> TurnResult:
         if report.was_cancelled:

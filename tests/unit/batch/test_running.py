@@ -11,6 +11,7 @@ from tests.support.batch_world import BatchWorld, entry, manifest, pattern, sour
 from tests.support.memory_world import big
 
 from hubferry.batch.running import Limits
+from hubferry.batch.turns import Turn
 from hubferry.batch.values import ItemState
 from hubferry.errors import (
     AccessError,
@@ -409,6 +410,41 @@ def test_conditions_leave_out_with_a_reason(world: BatchWorld) -> None:
     again = world.run(manifest(entry(pattern(), conditions=conditions)))
     assert states(again)["large"] is ItemState.UNCHANGED
     assert world.requests(world.source) == ["list_repos"], "sizes are remembered"
+
+
+def test_the_size_of_what_failed_is_not_taken_for_known(world: BatchWorld) -> None:
+    world.seed("large", files={"w.bin": big(1), "README.md": b"#"})
+    large = manifest(entry(pattern("large"), conditions=Conditions(min_size_bytes=1000)))
+    fail(world, "commit", NotFoundError("no"), times=1, side=Side.TARGET)
+    assert states(world.run(large)) == {"large": ItemState.FAILED}
+    assert states(world.run(large)) == {"large": ItemState.COPIED}
+
+
+def test_what_a_question_before_the_copy_failed_of_waits_for_its_next_try(
+    world: BatchWorld,
+) -> None:
+    world.retry_seconds = 900.0
+    unheard = manifest(entry("nobody", conditions=Conditions(license_allow=("mit",))))
+    assert states(world.run(unheard)) == {"nobody": ItemState.FAILED}
+    world.requests(world.source)
+    assert states(world.run(unheard)) == {"nobody": ItemState.WAITING}
+    assert world.requests(world.source) == []
+    world.clock.now += 901
+    assert states(world.run(unheard)) == {"nobody": ItemState.FAILED}
+    assert world.requests(world.source) == ["summary"]
+
+
+def test_a_look_notes_no_failure(world: BatchWorld) -> None:
+    one = manifest(entry("m1"))
+    world.run(one)
+    del world.source.repos["org/m1"]
+    [item] = world.expand(one).items
+    pair = str(item.source), str(item.target)
+    before = world.ledger.recall([pair])
+    look = world.turns().look(Turn(item, 1, before[pair]))
+    assert look.early is not None
+    assert look.early.state is ItemState.GONE
+    assert world.ledger.recall([pair]) == before
 
 
 def test_only_new_leaves_out_what_exists(world: BatchWorld) -> None:
