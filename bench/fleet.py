@@ -371,7 +371,7 @@ def _verdicts(rows: Mapping[tuple[Way, str], Row]) -> list[Verdict]:
             first.is_good and share <= _MOST_READ,
         ),
         Verdict(
-            "a batch again: requests for two lists and two tokens alone",
+            "a batch again, nothing changed: at most 3 requests per hub, however many repositories",
             f"{again.requests[0]:.0f} and {again.requests[1]:.0f}",
             again.is_good and max(again.requests) <= 3,
         ),
