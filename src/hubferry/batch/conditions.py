@@ -56,14 +56,15 @@ def refused_by_size(conditions: Conditions, size_bytes: int) -> Refusal | None:
 
 
 def refused_by_past(
-    conditions: Conditions, *, has_target: bool, was_equal: bool, is_changed: bool
+    conditions: Conditions, *, is_taken: bool, was_equal: bool, is_changed: bool
 ) -> Refusal | None:
     """``only-new`` and ``only-changed``.
 
-    ``was_equal``: the target was verified once; ``is_changed``: and the source
-    has another mark since, or tells none.
+    ``is_taken``: the target exists, and not because an earlier run has begun
+    it. ``was_equal``: the target was verified once; ``is_changed``: and the
+    source has another mark since, or tells none, or its copy failed.
     """
-    if conditions.only_new and has_target:
+    if conditions.only_new and is_taken:
         return "only-new", T("the target exists")
     if conditions.only_changed and not was_equal:
         return "only-changed", T("it was not copied before")

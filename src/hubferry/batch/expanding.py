@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hubferry.batch.catalogue import LIST_FROM, Catalogue, owner_key
+from hubferry.batch.judging import is_half_done, was_copied
 from hubferry.batch.records import GONE
 from hubferry.batch.values import Item, LeftOut, Notice
 from hubferry.control import call
@@ -286,6 +287,8 @@ class Expander:
                 name = address.rpartition("/")[2]
                 if address in here or not fnmatch.fnmatchcase(name, source.name_glob):
                     continue
+                if not (was_copied(record) or is_half_done(record)):
+                    continue  # nothing is left of it anywhere
                 here.add(address)
                 if (notice := self._lost(record, address, source)) is not None:
                     self._out.notices.append(notice)

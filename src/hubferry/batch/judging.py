@@ -49,6 +49,11 @@ def rank_of(record: RepoRecord | None) -> Rank:
     return Rank.CHANGED if record.state == EQUAL else Rank.HALF_DONE
 
 
+def is_half_done(record: RepoRecord | None) -> bool:
+    """Whether something was written to the target, or may have been, that is not all."""
+    return record is not None and record.state == PARTIAL
+
+
 def was_copied(record: RepoRecord | None) -> bool:
     """Whether the target was equal once, so that a source that cannot be found is news."""
     return record is not None and (record.verified_at is not None or record.state == GONE)

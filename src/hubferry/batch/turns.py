@@ -19,6 +19,7 @@ from hubferry.batch.conditions import (
 from hubferry.batch.expanding import audience_notice, rename_notice
 from hubferry.batch.judging import (
     Marks,
+    is_half_done,
     is_not_due,
     is_unchanged,
     may_be_unchanged,
@@ -128,6 +129,7 @@ class Turns:
         if look.early is not None:
             self._note_early(turn, look.early)
             return look.early
+        turn = self._begun(turn)
         report = self.copy(turn)
         try:
             return self._after(turn, report, look.notices)
@@ -158,6 +160,16 @@ class Turns:
         if early is not None:
             early = replace(early, notices=tuple(notices))
         return Look(tuple(notices), early)
+
+    def _begun(self, turn: Turn) -> Turn:
+        """Note, of a target that must be new, that it is ours: it may be half done later."""
+        if not turn.item.entry.conditions.only_new or is_half_done(turn.record):
+            return turn
+        ends = str(turn.item.source), str(turn.item.target)
+        known = turn.record or RepoRecord(*ends, turn.wish, PARTIAL)
+        record = replace(known, state=PARTIAL)
+        self.ledger.remember(record)
+        return replace(turn, record=record)
 
     def _note_early(self, turn: Turn, early: TurnResult) -> None:
         """Remember what was found wrong with this source before anything was copied."""
@@ -195,8 +207,9 @@ class Turns:
         if refusal is None:
             refusal = refused_by_past(
                 conditions,
-                has_target=has_target,
-                was_equal=turn.record is not None and turn.record.state == EQUAL,
+                # What we have begun ourselves is finished.
+                is_taken=has_target and not is_half_done(turn.record),
+                was_equal=was_copied(turn.record),
                 is_changed=self._is_source_changed(turn, summary),
             )
         if refusal is not None:
@@ -232,6 +245,8 @@ class Turns:
     def _is_source_changed(turn: Turn, summary: RepoSummary | None) -> bool:
         if turn.record is None or summary is None or summary.mark is None:
             return True
+        if turn.record.state != EQUAL:
+            return True  # the mark is that of a state whose copy failed
         return summary.mark != turn.record.source_mark
 
     def _refused_by_size(self, turn: Turn, summary: RepoSummary | None) -> TurnResult | None:

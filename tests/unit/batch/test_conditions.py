@@ -96,6 +96,6 @@ def test_only_new_and_only_changed(
     conditions: Conditions, has_target: bool, was_equal: bool, is_changed: bool, name: str | None
 ) -> None:
     refusal = refused_by_past(
-        conditions, has_target=has_target, was_equal=was_equal, is_changed=is_changed
+        conditions, is_taken=has_target, was_equal=was_equal, is_changed=is_changed
     )
     assert (refusal and refusal[0]) == name

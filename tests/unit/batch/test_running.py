@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -464,6 +465,41 @@ def test_only_changed_leaves_out_what_was_never_copied_and_what_is_the_same(
     assert states(report)["m1"] is ItemState.COPIED
     assert states(report)["m2"] is ItemState.LEFT_OUT
     assert states(report)["m0"] in (ItemState.LEFT_OUT, ItemState.UNCHANGED)
+
+
+def test_only_changed_takes_up_again_what_failed_since_it_was_copied(world: BatchWorld) -> None:
+    world.run(manifest(entry("m1")))
+    world.seed("m1", files={"README.md": b"new"})
+    changed = manifest(entry(pattern("m1"), conditions=Conditions(only_changed=True)))
+    fail(world, "commit", NotFoundError("no"), times=1, side=Side.TARGET)
+    assert states(world.run(changed)) == {"m1": ItemState.FAILED}
+    assert states(world.run(changed)) == {"m1": ItemState.COPIED}
+    assert states(world.run(changed)) == {"m1": ItemState.LEFT_OUT}, "and not for ever"
+
+
+def test_a_source_that_was_only_too_large_is_not_missed(world: BatchWorld) -> None:
+    small = manifest(entry(pattern(), conditions=Conditions(max_size_bytes=1)))
+    world.run(small)
+    del world.source.repos["org/m1"]
+    assert world.run(small).notices == []
+
+
+@pytest.mark.parametrize("end", ["failed", "killed"])
+def test_only_new_finishes_what_it_has_begun_itself(world: BatchWorld, end: str) -> None:
+    new = manifest(entry(pattern("m1"), conditions=Conditions(only_new=True)))
+
+    def before(asked: str) -> None:
+        if asked == "commit":
+            raise KeyboardInterrupt if end == "killed" else NotFoundError("no")
+
+    world.target.before = before
+    with suppress(KeyboardInterrupt):
+        world.run(new)
+    assert "mirror/m1" in world.target.repos, "the target was made, and nothing is in it"
+    world.target.before = lambda asked: None
+    assert states(world.run(new)) == {"m1": ItemState.COPIED}
+    world.seed("m1", files={"README.md": b"new"})
+    assert states(world.run(new)) == {"m1": ItemState.LEFT_OUT}
 
 
 def test_a_batch_of_one_source_asks_only_for_it(world: BatchWorld) -> None:
