@@ -288,6 +288,7 @@ class Batching:
             self._verify_seconds,
             self.options.now,
             self.options.retry_seconds,
+            is_named=self.options.only is not None,
         )
 
     # --- one item -------------------------------------------------------------------

@@ -130,7 +130,7 @@ class BatchWorld:
         batch = Batch(
             expanded.items,
             report,
-            self.turns(),
+            self.turns(is_named=only is not None),
             make_engine(self.repos),
             self.cancel,
             self.events.append,
@@ -142,7 +142,7 @@ class BatchWorld:
         report.notices.extend(listing_notices((self._sources, self._targets)))
         return report
 
-    def turns(self) -> Turns:
+    def turns(self, *, is_named: bool = False) -> Turns:
         """What a batch's turns work with, after ``expand``."""
         return Turns(
             self._sources,
@@ -153,6 +153,7 @@ class BatchWorld:
             self.verify_seconds,
             self.clock,
             self.retry_seconds,
+            is_named,
         )
 
     def _tools(self) -> Tools:

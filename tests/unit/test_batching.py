@@ -11,7 +11,7 @@ import pytest
 from hubferry.app import App, Settings
 from hubferry.batch.expanding import Expander, _Revision
 from hubferry.batch.values import BatchReport, ItemState
-from hubferry.batching import Batching
+from hubferry.batching import Batching, BatchOptions
 from hubferry.errors import (
     AccessError,
     ConflictError,
@@ -123,3 +123,20 @@ def test_the_entry_that_may_not_be_written_to_is_named(
     with app, pytest.raises(AccessError) as raised:
         app.check_manifest(replace(both, entries=(first, closed)))
     assert str(raised.value.message).startswith("list.txt:2: the token may not write")
+
+
+def test_a_webhook_does_not_wait_for_the_next_try_of_what_failed(app: App, tmp_path: Path) -> None:
+    one = manifest(tmp_path, "a")
+    source = one.entries[0].source
+    assert isinstance(source, Address)
+    hidden = Path(source.repo.name).rename(tmp_path / "elsewhere")
+    later = BatchOptions(retry_seconds=900.0)
+
+    def state(options: BatchOptions) -> ItemState:
+        with App(app.settings) as another:
+            return another.batch(one, options).items[0].state
+
+    assert state(later) is ItemState.FAILED
+    hidden.rename(source.repo.name)
+    assert state(later) is ItemState.WAITING
+    assert state(replace(later, only=[str(source.repo)])) is ItemState.COPIED

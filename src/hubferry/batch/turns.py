@@ -100,11 +100,13 @@ class Turns:
     now: Callable[[], float]
     retry_seconds: float | None = None
     """What failed waits this long, then twice as long...; None: it is tried each time."""
+    is_named: bool = False
+    """Somebody says that these very sources have changed: none waits for its next try."""
 
     def settled_by_lists(self, turn: Turn) -> TurnResult | None:
         """The result, where lists and the ledger answer everything; asks nobody."""
         item = turn.item
-        if self.retry_seconds is not None:
+        if self.retry_seconds is not None and not self.is_named:
             mark = item.source_summary.mark if item.source_summary else None
             if is_not_due(turn.record, turn.wish, mark, self.now()):
                 return _waiting(turn)

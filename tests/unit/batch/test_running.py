@@ -364,6 +364,15 @@ def test_a_failed_repository_waits_for_its_next_try_unless_its_source_changes(
     assert states(world.run(one)) == {"m0": ItemState.COPIED}
 
 
+def test_what_failed_is_tried_at_once_when_somebody_says_that_it_changed(world: BatchWorld) -> None:
+    world.retry_seconds = 900.0
+    fail(world, "list", NotFoundError("no such file"), times=1)
+    one = manifest(entry("m0"))
+    assert states(world.run(one)) == {"m0": ItemState.FAILED}
+    assert states(world.run(one)) == {"m0": ItemState.WAITING}
+    assert states(world.run(one, only=["from://org/m0"])) == {"m0": ItemState.COPIED}
+
+
 @pytest.mark.parametrize("kind", ["renamed", "gone", "gated", "private"])
 def test_a_source_that_is_not_what_it_was_is_told_of(world: BatchWorld, kind: str) -> None:
     world.run(ALL)
