@@ -19,7 +19,7 @@ from hubferry.batch.values import BatchReport
 from hubferry.control import CancelToken
 from hubferry.errors import UsageError
 from hubferry.events import Event, Note, Observer
-from hubferry.hubs.huggingface.webhook import repo_of_webhook
+from hubferry.hubs import HUBS
 from hubferry.manifest.secrets import resolve
 from hubferry.manifest.values import Manifest, WatchSettings
 from hubferry.model import RepoId
@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 
 WATCH_FOLDER = "watch"
 """Below the state folder."""
-PARSERS: Mapping[str, Callable[[bytes], RepoId | None]] = {"huggingface": repo_of_webhook}
+PARSERS: Mapping[str, Callable[[bytes], RepoId | None]] = {
+    kind.webhook_name: kind.parse_webhook
+    for kind in HUBS.values()
+    if kind.webhook_name and kind.parse_webhook
+}
 """Who sends webhooks, by the last part of their address."""
 
 _PART_OF_PERIOD = 0.9

@@ -15,6 +15,7 @@ from hubferry.control import CancelToken, Patience
 from hubferry.hubs.base import SourceHub, TargetHub
 
 if TYPE_CHECKING:
+    from hubferry.model import RepoId
     from hubferry.net.pacing import Brakes
     from hubferry.net.secret import Secret
 
@@ -72,6 +73,10 @@ class HubKind:
     """As the hub's traits say, for those who do not open it."""
     parse_collection: Callable[[str, str | None], str | None] | None = None
     """The slug a collection's web link names (second: a custom endpoint), where a hub has them."""
+    webhook_name: str | None = None
+    """The last part of the address that its webhooks are sent to; None: it sends none."""
+    parse_webhook: Callable[[bytes], RepoId | None] | None = None
+    """The repository that a webhook's body is about; None: nothing that is copied."""
 
 
 def _huggingface(connection: Connection) -> FullHub:
@@ -103,6 +108,12 @@ def _huggingface_collection(text: str, endpoint: str | None) -> str | None:
     from hubferry.hubs.huggingface.auth import default_endpoint
 
     return parse_collection(text, endpoint=endpoint or default_endpoint())
+
+
+def _huggingface_webhook(body: bytes) -> RepoId | None:
+    from hubferry.hubs.huggingface.webhook import repo_of_webhook
+
+    return repo_of_webhook(body)
 
 
 def _huggingface_login(token: Secret, endpoint: str | None) -> None:
@@ -166,6 +177,8 @@ HUBS: Mapping[str, HubKind] = {
             _huggingface_login,
             default_branch="main",
             parse_collection=_huggingface_collection,
+            webhook_name="huggingface",
+            parse_webhook=_huggingface_webhook,
         ),
         HubKind(
             "ms",
