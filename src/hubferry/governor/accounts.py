@@ -18,6 +18,7 @@ import hashlib
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -28,11 +29,14 @@ from hubferry.control import Patience
 from hubferry.governor.byte_locks import ByteLocks
 from hubferry.governor.claims import ByteClaims
 from hubferry.governor.holds import Holds, Refused
+from hubferry.governor.notes import sweep
 from hubferry.governor.slots import ByteSlots
 from hubferry.governor.spacing import SharedGap
 from hubferry.net.secret import Secret
 from hubferry.text import T, Text
 
+NOTE_SECONDS = 86_400.0
+"""Longer than any hold or distance is believed."""
 _SALT_BYTES = 32
 _PROCESS_KEY = secrets.token_bytes(_SALT_BYTES)
 """For names inside this process alone."""
@@ -68,6 +72,7 @@ class Governor:
         self._salt: bytes | None = None
         self._locks: dict[Path, ByteLocks] = {}
         self._budgets: dict[str, _Budget] = {}
+        self._swept: set[Path] = set()
 
     def account(self, scheme: str) -> Account:
         """The account that a hub of this scheme will turn out to use: see ``Account.bind``."""
@@ -106,6 +111,7 @@ class Governor:
         folder = self._folder / _named(parts, salt)
         if to_keep:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._sweep_once(folder)
         return folder
 
     def locks_of(self, parts: tuple[str, ...], name: str) -> ByteLocks:
@@ -135,6 +141,13 @@ class Governor:
                 cause=error.strerror or type(error).__name__,
             )
         )
+
+    def _sweep_once(self, folder: Path) -> None:
+        with self._lock:
+            is_swept = folder in self._swept
+            self._swept.add(folder)
+        if not is_swept:
+            sweep(folder, NOTE_SECONDS, time.time())
 
     def _find_salt(self, to_keep: bool) -> bytes | None:
         with self._lock:

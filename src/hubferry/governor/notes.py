@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 Stamp = tuple[int, int, int]
 """Names one state of a file: inode, time of change in ns, size."""
 _MOST_BYTES = 4096
+_NOTE = re.compile(r"\.(hold|gap)(\.[\d-]+)?$")
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -36,6 +39,20 @@ def read_numbers(path: Path) -> dict[str, float]:
         for name, value in data.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
+
+
+def sweep(folder: Path, older_than_seconds: float, now: float) -> None:
+    """Remove the notes of a folder that nobody has written for so long; ``now`` is Unix time.
+
+    A repository whose commits were limited once leaves one behind, and so does a process that is
+    killed while it writes.
+    """
+    for path in folder.iterdir():
+        if not _NOTE.search(path.name):
+            continue
+        with suppress(OSError):
+            if now - path.stat().st_mtime > older_than_seconds:
+                path.unlink()
 
 
 def write_note(path: Path, note: Mapping[str, float | str]) -> None:

@@ -156,3 +156,24 @@ def test_a_hub_without_an_account_has_slots_of_its_own(tmp_path: Path) -> None:
     with account.claims.holding(ONE, CancelToken(), lambda: None) as late:
         assert late is False
     assert not (tmp_path / "governor").exists()
+
+
+def test_notes_that_nobody_wrote_for_long_are_swept_and_locks_are_not(tmp_path: Path) -> None:
+    made = governor(tmp_path)
+    use(bound(made))
+    made.close()
+    [account] = [folder for folder in tmp_path.iterdir() if (folder / "slots").exists()]
+    gap = next(account.glob("*.gap"))
+    torn, young = account / f"{gap.name}.123-456", account / "young.hold"
+    for path in (torn, young):
+        path.write_text("{}")
+    for path in account.iterdir():
+        if path != young:
+            os.utime(path, (1.0, 1.0))
+    again = governor(tmp_path)
+    use(bound(again))
+    again.close()
+    left = {path.name for path in account.iterdir()}
+    assert torn.name not in left
+    assert {"slots", "probes", young.name} <= left
+    assert gap.stat().st_mtime > 1.0, "made again, by its use"
