@@ -13,7 +13,7 @@ import click
 from hubferry.cli import options as opt
 from hubferry.cli.localized import OUTPUT, PATIENCE, TARGET, WHAT
 from hubferry.cli.running import Invocation
-from hubferry.cli.settings import policy_of, settings_of
+from hubferry.cli.settings import HUBS, policy_of, settings_of
 from hubferry.cli.values import DURATION, LocalPath, WholeNumber
 from hubferry.errors import UsageError
 from hubferry.history import asked
@@ -149,7 +149,7 @@ class BatchInvocation(Invocation):
         loaded = load_manifest(
             None if is_piped else place,
             text=sys.stdin.read() if is_piped else None,
-            endpoints={hub: self.options.get(f"{hub}_endpoint") for hub in ("hf", "ms")},
+            endpoints={hub: self.options.get(f"{hub}_endpoint") for hub in HUBS},
             defaults=defaults,
         )
         if not loaded.entries:
