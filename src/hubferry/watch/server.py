@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 Parse = Callable[[bytes], RepoId | None]
 """The repository that a delivery names; None: nothing that is copied; ValueError: no delivery."""
 
 MAX_BODY_BYTES = 1 << 20
 BODY_SECONDS = 10.0
+CONNECTION_SECONDS = 15.0
+"""Of one connection: longer than any delivery takes, and no place is held for ever."""
 MAX_CONNECTIONS = 64
 BAD_SECRETS_A_MINUTE = 100
 _MAX_PEERS = 1000
@@ -294,7 +297,7 @@ class WatchServer:
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http="h11",
+                http=_short_lived(),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -331,6 +334,32 @@ class WatchServer:
             _log.exception("the webhook server failed")
         if not self._is_stopping:
             self._failed()
+
+
+def _short_lived() -> type[asyncio.Protocol]:
+    """uvicorn's HTTP/1.1, with an end to each connection.
+
+    Its own limits begin after an answer: who sends no request, or half of one, keeps a place,
+    and a few dozen of them would silence ``/healthz``.
+    """
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class ShortLived(H11Protocol):
+        def connection_made(  # type: ignore[override]  # as uvicorn's own
+            self, transport: asyncio.Transport
+        ) -> None:
+            super().connection_made(transport)
+            self.loop.call_later(CONNECTION_SECONDS, self._end)
+
+        def _end(self) -> None:
+            # None before the first request is complete, whatever type it is given there.
+            cycle: RequestResponseCycle | None = self.cycle
+            if cycle is None or cycle.response_complete:
+                self.transport.close()
+            else:
+                cycle.keep_alive = False
+
+    return ShortLived
 
 
 def _bind(host: str, port: int, listen: str) -> socket.socket:

@@ -27,6 +27,7 @@ from hubferry.watch.loop import Answer
 from hubferry.watch.server import (
     BAD_SECRETS_A_MINUTE,
     MAX_BODY_BYTES,
+    MAX_CONNECTIONS,
     WatchServer,
     make_app,
     parse_listen,
@@ -335,3 +336,23 @@ def test_a_body_that_does_not_come_is_not_waited_for(
             slow.sendall("\r\n".join(lines).encode())
             assert slow.recv(100).startswith(b"HTTP/1.1 408")
     assert not desk.got
+
+
+@pytest.mark.parametrize("said", ["", "GET /healthz HTTP/1.1\r\nHost: x\r\n"])
+@pytest.mark.parametrize("is_second", [False, True])
+def test_connections_without_a_whole_request_do_not_keep_their_places(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, said: str, is_second: bool
+) -> None:
+    monkeypatch.setattr("hubferry.watch.server.CONNECTION_SECONDS", 0.3)
+    with serving(desk) as server:
+        host, port = server.address.removeprefix("http://").split(":")
+        idle = [socket.create_connection((host, int(port))) for _ in range(MAX_CONNECTIONS)]
+        for each in idle:
+            each.settimeout(10)
+            first = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" if is_second else ""
+            each.sendall((first + said).encode())
+        for each in idle:
+            while each.recv(4096):
+                pass
+            each.close()
+        assert ask(server, "GET", "/healthz") == 200
