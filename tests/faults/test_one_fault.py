@@ -130,6 +130,14 @@ def _envelope(code: object, message: str) -> bytes:
         (Fault("ms.put", "status", status=507, times=None), 5, "quota"),
         (
             Fault(
+                "ms.put", "status", status=403, times=None,
+                body=_envelope("QuotaLimitExceed", "no room"),
+            ),
+            5,
+            "quota",
+        ),
+        (
+            Fault(
                 "ms.commit", "status", status=403, times=None,
                 body=_envelope("QuotaLimitExceed", "no room"),
             ),

@@ -109,6 +109,11 @@ def says_exists(failure: Failure) -> bool:
     return failure.code in _EXISTS or failure.kind == 409 or (failure.kind == 400 and by_words)
 
 
+def says_full(failure: Failure) -> bool:
+    """True if there is no room left, whoever said so: a store's 403 mostly means something else."""
+    return failure.code in _NO_QUOTA
+
+
 def error_for(
     failure: Failure, asked: Asked, retry_after_seconds: float | None = None
 ) -> CopyError:
@@ -122,7 +127,7 @@ def error_for(
     if failure.kind == 429 or failure.code in _TOO_FAST:
         message = T("ModelScope asks to wait before it will {doing}: {said}", **reason)
         return RateLimitedError(message, retry_after_seconds=retry_after_seconds, request_id=ident)
-    if failure.kind in (402, 507) or failure.code in _NO_QUOTA:
+    if failure.kind in (402, 507) or says_full(failure):
         message = T("ModelScope has no room left to {doing}: {said}", **reason)
         return QuotaError(message, request_id=ident)
     if failure.kind == 408 or failure.kind >= 500:

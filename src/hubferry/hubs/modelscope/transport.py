@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from hubferry.errors import CopyError, HubError, RateLimitedError, UnavailableError
 from hubferry.hubs.modelscope import official
 from hubferry.hubs.modelscope.address import HOSTS
-from hubferry.hubs.modelscope.failures import Asked, Failure, failure_in
+from hubferry.hubs.modelscope.failures import Asked, Failure, failure_in, says_full
 from hubferry.hubs.modelscope.sending import UploadAction
 from hubferry.hubs.modelscope.wire import RefusedAnswer, unwrap
 from hubferry.net.answers import parse_json
@@ -151,6 +151,9 @@ class Transport:
         if refusal.origin not in self._own:
             if refusal.status not in (401, 403, 410):
                 return None
+            said = _failure(refusal.body, refusal.status)
+            if said is not None and says_full(said):
+                raise RefusedAnswer(said.named(request_id(refusal.headers)))
             return UnavailableError(
                 T("the signed address has run out (HTTP {status})", status=refusal.status),
                 request_id=request_id(refusal.headers),
