@@ -99,6 +99,7 @@ def is_not_due(record: RepoRecord | None, wish: str, source_mark: str | None, no
         and record.state in (PARTIAL, FAILED, GONE)
         and record.wish == wish
         and record.next_try_at is not None
-        and now < record.next_try_at
+        # A clock that was set back must not put it off for longer than any pause lasts.
+        and 0 < record.next_try_at - now <= LONGEST_RETRY_SECONDS
         and (source_mark is None or source_mark == record.source_mark)
     )

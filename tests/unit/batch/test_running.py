@@ -364,6 +364,15 @@ def test_a_failed_repository_waits_for_its_next_try_unless_its_source_changes(
     assert states(world.run(one)) == {"m0": ItemState.COPIED}
 
 
+def test_a_clock_that_is_set_back_puts_no_next_try_off(world: BatchWorld) -> None:
+    world.retry_seconds = 900.0
+    fail(world, "list", NotFoundError("no such file"))
+    one = manifest(entry(pattern("m0")))
+    assert states(world.run(one)) == {"m0": ItemState.FAILED}
+    world.clock.now -= 30 * 86_400
+    assert states(world.run(one)) == {"m0": ItemState.FAILED}
+
+
 def test_what_failed_is_tried_at_once_when_somebody_says_that_it_changed(world: BatchWorld) -> None:
     world.retry_seconds = 900.0
     fail(world, "list", NotFoundError("no such file"), times=1)
