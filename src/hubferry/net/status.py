@@ -69,7 +69,7 @@ def retry_after_seconds(headers: Mapping[str, str], now_unix: float | None = Non
         return float(value)
     try:
         when = parsedate_to_datetime(value).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a time zone with twenty digits
         return None
     return max(0.0, when - (time.time() if now_unix is None else now_unix))
 

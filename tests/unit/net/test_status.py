@@ -52,6 +52,7 @@ def test_every_status_has_its_error(status: int, expected: type[CopyError]) -> N
         ("soon", None),
         ("", None),
         ("-3", None),
+        ("Thu, 01 Jan 1970 00:02:00 -99999999999999999999", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, expected: float | None) -> None:
