@@ -143,6 +143,8 @@ class App(PastRuns):
         self._opened_ledger: Ledger | None = None
         self._opened_spool: Spool | None = None
         self._retired: list[FullHub] = []
+        self._found_tokens: dict[str, str | None] = {}
+        """Tokens that were found again since the settings were made."""
         self._known_tokens: set[tuple[str, Side]] = set()
         # A batch comes here from many threads.
         self._lock = threading.RLock()
@@ -514,7 +516,10 @@ class App(PastRuns):
             return self._opened_spool
 
     def _of(self, scheme: str) -> HubSettings:
-        return self.settings.hubs.get(scheme, HubSettings())
+        settings = self.settings.hubs.get(scheme, HubSettings())
+        if scheme in self._found_tokens:
+            settings = replace(settings, token=self._found_tokens[scheme])
+        return settings
 
     def hub(self, repo: RepoId, side: Side) -> FullHub:
         """The hub of a repository in a role; one object for all of its repositories."""
@@ -527,10 +532,23 @@ class App(PastRuns):
 
     def reopen(self, scheme: str, side: Side) -> None:
         """Find the hub's token anew; whoever reads over the old connections is not cut off."""
+        self._find_token(scheme)
         with self._lock:
             old = self._hubs.pop((scheme, side), None)
             if old is not None:
                 self._retired.append(old)
+
+    def _find_token(self, scheme: str) -> None:
+        find = self._of(scheme).find_token
+        if find is None:
+            return
+        try:
+            token = find()
+        except CopyError as error:
+            self.observe(Note("warning", error.message))
+            return
+        with self._lock:
+            self._found_tokens[scheme] = token
 
     def check_token(self, scheme: str, side: Side) -> None:
         """Ask a hub once in this process whose the token is; anonymous costs no request.

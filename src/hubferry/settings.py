@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,8 @@ class HubSettings:
     endpoint: str | None = None
     token: str | None = field(default=None, repr=False)
     proxy: str | None = None
+    find_token: Callable[[], str | None] | None = field(default=None, repr=False)
+    """Looks again where ``token`` was found, for a run whose token is refused; raises CopyError."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,10 +224,10 @@ def merged_hubs(given: Mapping[str, HubSettings], manifest: Manifest) -> dict[st
     merged = dict(given)
     for scheme, access in manifest.hubs.items():
         own = merged.get(scheme, HubSettings())
-        token = own.token
+        token, find = own.token, own.find_token
         if token is None and access.token is not None:
-            token = resolve(access.token)
+            token, find = resolve(access.token), partial(resolve, access.token)
         merged[scheme] = HubSettings(
-            own.endpoint or access.endpoint, token, own.proxy or access.proxy
+            own.endpoint or access.endpoint, token, own.proxy or access.proxy, find
         )
     return merged
