@@ -26,6 +26,7 @@ from hubferry.errors import (
     NotFoundError,
     Side,
     UncheckedError,
+    UsageError,
 )
 from hubferry.history import error_of_row, error_row
 from hubferry.ledger import Ledger, RepoRecord
@@ -188,12 +189,29 @@ class Expander:
                 return
         for wanted in self._revisions(entry, address):
             source = replace(address, revision=wanted.source) if wanted.source else address
-            target = self._fill(entry.target, source, wanted.source)
-            # A revision that is a part of the target's name has a repository of its own.
-            if wanted.source and target.revision is None and "{revision}" not in entry.target:
-                target = replace(target, revision=wanted.source)
+            try:
+                target = self._target(entry, source, wanted.source)
+            except UsageError as error:
+                # A name that the target's hub does not take is no reason to leave out the rest.
+                self._out.errors.append(_placed(error, entry))
+                continue
             number = len(self._out.items) + 1
             yield Item(number, entry, source, target, summary, tags=wanted.tags)
+
+    def _target(self, entry: Entry, source: Address, revision: str | None) -> Address:
+        """Where ``source`` goes; ``revision`` None: the default branch, or the address's own.
+
+        Raises:
+            UsageError: it makes no name of a repository.
+        """
+        has_own_repo = _has_own_repo(entry)
+        if revision is None and source.revision is None and has_own_repo:
+            # Only here: as a branch it is the target's own default one, whatever its name.
+            revision = self._sources.hub_of(source.repo.hub).traits.default_branch
+        target = self._fill(entry.target, source, revision)
+        if revision and target.revision is None and not has_own_repo:
+            return replace(target, revision=revision)
+        return target
 
     def _revisions(self, entry: Entry, address: Address) -> Sequence[_Revision]:
         """The branches to copy, and the tags that name the state of one of them."""
@@ -212,6 +230,8 @@ class Expander:
             for some in (refs.branches, refs.tags)
         )
         default = hub.traits.default_branch
+        if _has_own_repo(entry):
+            return [_Revision(None if name == default else name) for name in (*branches, *tags)]
         kept = self._tags(entry, address, tags, default) if tags else ()
         others = [_Revision(name) for name in branches if name != default]
         has_default = default in branches or bool(kept)
@@ -352,6 +372,11 @@ def _cut(what: str, count: int, total: int | None, hint: Text) -> UncheckedError
         text = T("{owner} has {total} repositories and the hub lists only {count} of them")
     values = {"owner": what, "total": total, "count": count}
     return UncheckedError(Text(text.template, values), hint=hint)
+
+
+def _has_own_repo(entry: Entry) -> bool:
+    """Whether each revision goes to a repository of its own, and not to a branch."""
+    return "{revision}" in entry.target and not entry.target.endswith("@{revision}")
 
 
 def _narrowed(source: Search, summary: RepoSummary, now: float) -> tuple[str, Text] | None:

@@ -169,15 +169,19 @@ class EntryMaker:
         if not revisions or source.revision is not None:
             found: tuple[Address, ...] = (target_of(target, source, None, self.endpoints),)
         else:
+            is_template = "{revision}" in target
+            globs = {name for name in revisions if _GLOB & set(name)}
+            if is_template and globs:
+                # What they stand for is not known yet; a glob is no part of a repository's name.
+                target_of(target, source, "revision", self.endpoints)
+                revisions = tuple(name for name in revisions if name not in globs)
             found = tuple(self._branch_of(source, target, name) for name in revisions)
-            is_one = len(revisions) == 1 and not _GLOB & set(revisions[0])
-            address = found[0]
-            is_fixed = "{revision}" not in target and "@" in target.rpartition("/")[2]
-            if is_fixed and not is_one:
+            is_fixed = not is_template and "@" in target.rpartition("/")[2]
+            if is_fixed and (globs or len(revisions) > 1):
                 raise UsageError(
                     T(
                         "{target} would be the target of several revisions",
-                        target=shown(str(address)),
+                        target=shown(str(found[0])),
                     ),
                     hint=T(
                         "leave out what follows '@': each goes to the branch of its own name, and "

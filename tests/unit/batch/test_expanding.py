@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.batch_world import SOURCE, BatchWorld, entry, manifest, pattern, source
+from tests.support.batch_world import (
+    SOURCE,
+    TARGET,
+    BatchWorld,
+    entry,
+    manifest,
+    pattern,
+    source,
+)
 
 from hubferry.batch.catalogue import LIST_FROM
 from hubferry.errors import ConflictError, InvalidTokenError, UnavailableError, UsageError
 from hubferry.manifest.values import Collection, Search
-from hubferry.model import RepoId, RepoQuery
+from hubferry.model import Address, Refs, RepoId, RepoQuery
 
 
 @pytest.fixture
@@ -140,6 +148,24 @@ def test_revisions_are_branches_and_tags_of_the_present_state(world: BatchWorld)
     assert [(left.source, left.condition) for left in found.left_out] == [
         ("from://org/alpha@v1", "revisions")
     ]
+
+
+def test_revisions_in_names_are_repositories_of_their_own(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(template: str, found: Address, revision: str | None) -> Address:
+        if revision is None or "/" in revision:
+            raise UsageError(f"no name: {revision}")
+        return Address(RepoId(TARGET, template.format(name="alpha", revision=revision)))
+
+    monkeypatch.setattr(world, "_fill", fill)
+    refs = Refs(("dev", "feat/x", "main"), ("v1",))
+    monkeypatch.setattr(world.source, "list_refs", lambda repo: refs)
+    found = world.expand(manifest(entry("alpha", "mirror/{name}-{revision}", revisions=("*",))))
+    targets = {item.source.revision: item.target.repo.name for item in found.items}
+    own = {revision: f"mirror/alpha-{revision or 'main'}" for revision in (None, "dev", "v1")}
+    assert targets == own
+    assert [str(error.message) for error in found.errors] == ["list.txt:1: no name: feat/x"]
 
 
 def test_a_revision_that_is_not_there_is_an_error_of_its_line(world: BatchWorld) -> None:

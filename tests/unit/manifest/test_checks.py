@@ -146,6 +146,7 @@ REVISIONS = "version: 1\nentries:\n- source: hf://a/x\n  target: {target}\n  rev
         ("ms://o/n", "['*']"),
         ("'ms://o/{name}@{revision}'", "[v1, v2]"),
         ("'ms://o/{name}-{revision}'", "[v1, v2]"),
+        ("'ms://o/{name}-{revision}'", "[main, 'v*']"),
     ],
 )
 def test_revisions_may_go_to_branches_of_their_own(target: str, names: str) -> None:
