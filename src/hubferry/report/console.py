@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
 from rich.console import Console
@@ -119,6 +121,43 @@ def write(stream: TextIO, text: str) -> None:
         guarded.flush()
     except BrokenPipeError:
         hush(stream)
+
+
+def print_all(texts: Iterable[str]) -> None:
+    """Texts on standard output; ends early, without an error, when nobody reads it.
+
+    Raises:
+        LocalError: standard output cannot be written (a full disk).
+    """
+    stream = Guarded(sys.stdout, lambda error: _fail(sys.stdout, error))
+    try:
+        for text in texts:
+            stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        hush(sys.stdout)
+
+
+@contextmanager
+def written_whole(path: Path, what: Text) -> Iterator[Path]:
+    """Where to write what is to be in ``path``, which then has all of it, or is as it was.
+
+    Raises:
+        LocalError: it cannot be written; ``what`` begins the message.
+    """
+    # What is no file (a pipe, /dev/null) is written to, and must not be put in place of.
+    is_file = path.is_file() or not path.exists()
+    place = path.with_name(f"{path.name}.{os.getpid()}.partial") if is_file else path
+    try:
+        yield place
+        if is_file:
+            place.replace(path)
+    except OSError as error:
+        raise unwritable(error, what) from error
+    finally:
+        if is_file:
+            with suppress(OSError):
+                place.unlink(missing_ok=True)
 
 
 def prepare_streams() -> None:

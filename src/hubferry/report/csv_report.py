@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,7 +16,6 @@ from hubferry.i18n import tr
 from hubferry.outcome import ErrorRecord
 from hubferry.report import console as streams
 from hubferry.report import words
-from hubferry.text import T
 
 Line = Iterable[object]
 
@@ -121,15 +119,4 @@ def print_csv(lines: Iterable[Line]) -> None:
     Raises:
         LocalError: standard output cannot be written (a full disk).
     """
-    stream = streams.Guarded(sys.stdout, _fail)
-    try:
-        for text in texts(lines):
-            stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        streams.hush(sys.stdout)
-
-
-def _fail(error: OSError) -> None:
-    what = T("the result cannot be written to standard output")
-    raise streams.unwritable(error, what) from error
+    streams.print_all(texts(lines))

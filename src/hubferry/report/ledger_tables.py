@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -59,18 +56,7 @@ def print_rows(rows: Iterable[Row]) -> None:
     Raises:
         LocalError: standard output cannot be written (a full disk).
     """
-    stream = streams.Guarded(sys.stdout, _fail)
-    try:
-        for text in _texts(rows):
-            stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        streams.hush(sys.stdout)
-
-
-def _fail(error: OSError) -> None:
-    what = T("the result cannot be written to standard output")
-    raise streams.unwritable(error, what) from error
+    streams.print_all(_texts(rows))
 
 
 def save_rows(rows: Iterable[Row], path: Path) -> None:
@@ -79,22 +65,11 @@ def save_rows(rows: Iterable[Row], path: Path) -> None:
     Raises:
         LocalError: it cannot be written.
     """
-    # What is no file (a pipe, /dev/null) is written to, and must not be put in place of.
-    is_file = path.is_file() or not path.exists()
-    place = path.with_name(f"{path.name}.{os.getpid()}.partial") if is_file else path
-    try:
+    what = T("the record cannot be written to {path}", path=path)
+    with streams.written_whole(path, what) as place:
         with place.open("w", encoding="utf-8", newline="\n") as written:
             for text in _texts(rows):
                 written.write(text)
-        if is_file:
-            place.replace(path)
-    except OSError as error:
-        what = T("the record cannot be written to {path}", path=path)
-        raise streams.unwritable(error, what) from error
-    finally:
-        if is_file:
-            with suppress(OSError):
-                place.unlink(missing_ok=True)
 
 
 def _texts(rows: Iterable[Row]) -> Iterator[str]:

@@ -9,11 +9,9 @@ hub made up cannot become markup.
 from __future__ import annotations
 
 import base64
-import contextlib
 import datetime as dt
 import hashlib
 import json
-import os
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -23,7 +21,7 @@ from hubferry import __version__
 from hubferry.history import RunStory
 from hubferry.i18n import current_language, tr
 from hubferry.report import words
-from hubferry.report.console import unwritable
+from hubferry.report.console import written_whole
 from hubferry.report.html import figures
 from hubferry.report.html.labels import LABELS, headline
 from hubferry.report.item_words import STATES
@@ -43,19 +41,9 @@ def save_page(story: RunStory, path: Path) -> None:
         LocalError: the file cannot be written.
     """
     text = page_text(story).encode("utf-8", "backslashreplace")
-    # What is no file (a pipe, /dev/null) is written to, and must not be put in place of.
-    is_file = path.is_file() or not path.exists()
-    place = path.with_name(f"{path.name}.{os.getpid()}.partial") if is_file else path
-    try:
+    what = T("the report cannot be written to {path}", path=path)
+    with written_whole(path, what) as place:
         place.write_bytes(text)
-        if is_file:
-            place.replace(path)
-    except OSError as error:
-        raise unwritable(error, T("the report cannot be written to {path}", path=path)) from error
-    finally:
-        if is_file:
-            with contextlib.suppress(OSError):
-                place.unlink(missing_ok=True)
 
 
 def page_text(story: RunStory) -> str:
