@@ -234,7 +234,9 @@ class Turns:
             raise error.at(side=Side.TARGET, step="resolve", repo=repo) from error.__cause__
 
     def _may_be_unchanged(self, turn: Turn) -> bool:
-        if turn.item.source.revision is not None:
+        source, target = turn.item.source, turn.item.target
+        own = (None, self.targets.hub_of(target.repo.hub).traits.default_branch)
+        if source.revision is not None or target.revision not in own:
             return False  # lists tell the default branch only
         return may_be_unchanged(turn.record, turn.wish, self.now(), self.verify_seconds)
 

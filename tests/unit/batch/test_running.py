@@ -28,7 +28,7 @@ from hubferry.errors import (
 from hubferry.events import BatchStarted, HeldUp, RepoFinished, RepoStarted
 from hubferry.ledger import RepoRecord
 from hubferry.manifest.values import CardPolicy, Conditions
-from hubferry.model import Visibility
+from hubferry.model import Address, Visibility
 
 ALL = manifest(entry(pattern()))
 Pair = tuple[str, str]
@@ -90,6 +90,25 @@ def test_a_target_is_looked_at_again_when_its_verification_is_old(world: BatchWo
     report = world.run(ALL)
     assert set(states(report).values()) == {ItemState.EQUAL}
     assert set(states(world.run(ALL)).values()) == {ItemState.UNCHANGED}
+
+
+def test_a_branch_that_lists_do_not_tell_of_is_never_taken_for_unchanged(
+    world: BatchWorld,
+) -> None:
+    world.run(ALL)
+    item = world.expand(ALL).items[0]
+    pair = str(item.source), str(item.target)
+    record, turns = world.ledger.recall([pair])[pair], world.turns()
+
+    def settled(**ends: Address) -> ItemState | None:
+        found = turns.settled_by_lists(Turn(replace(item, **ends), 1, record))  # type: ignore[arg-type]
+        return found.state if found else None
+
+    default = world.target.traits.default_branch
+    assert settled() is ItemState.UNCHANGED
+    assert settled(target=replace(item.target, revision=default)) is ItemState.UNCHANGED
+    assert settled(target=replace(item.target, revision="dev")) is None
+    assert settled(source=replace(item.source, revision="dev")) is None
 
 
 def test_a_clock_that_was_set_back_does_not_make_a_verification_last(world: BatchWorld) -> None:
