@@ -40,7 +40,7 @@ batch_options = opt.stack(
         "--repos",
         type=WholeNumber(1, 64),
         metavar="N",
-        about=T("How many repositories are at work at the same time. Default: 4."),
+        about=T("How many repositories are at work at the same time. Default: 8."),
         section=PATIENCE,
     ),
     opt.option(
@@ -115,7 +115,7 @@ class BatchInvocation(Invocation):
     _asked: dict[str, Any] | None = None
 
     def _make_progress(self, mode: str) -> Progress:
-        shown = int(self.options.get("repos") or 4)
+        shown = int(self.options.get("repos") or 8)
         return make_batch_progress(mode, is_quiet=self.is_quiet, shown=min(12, shown))
 
     def load(self, place: Path, *, is_mirror: bool = False) -> Manifest:
