@@ -258,9 +258,9 @@ class Commits:
 
 
 @contextmanager
-def spacing(clock: Clock, **limits: float) -> Iterator[Callable[[Commits], None]]:
+def spacing(clock: Clock, longest_seconds: float = 60.0) -> Iterator[Callable[[Commits], None]]:
     cancel, waits = CancelToken(), WaitBudget(100_000)
-    made = Spacing(lambda: Patience(cancel, waits), clock=clock, **limits)
+    made = Spacing(lambda: Patience(cancel, waits), clock=clock, longest_seconds=longest_seconds)
 
     def commit(hub: Commits) -> None:
         patience = Patience(cancel, waits)
