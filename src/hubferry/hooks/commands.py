@@ -7,7 +7,8 @@ import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import IO
@@ -17,6 +18,9 @@ from hubferry.net.redact import redact
 from hubferry.text import T
 
 TIMEOUT_SECONDS = 60.0
+STOPPED_SECONDS = 0.7
+"""Once somebody asked to stop: Ctrl-C has promised an end within two seconds."""
+_LOOK_SECONDS = 0.1
 _EXCERPT_BYTES = 400
 
 # Every variable that we or the official clients take a token from, and where they keep theirs.
@@ -62,8 +66,11 @@ def run_command(
     told: bytes,
     environ: Mapping[str, str],
     timeout_seconds: float = TIMEOUT_SECONDS,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run a command with ``told`` on its standard input; what it prints is not kept.
+
+    From when ``is_stopped`` says so it has ``STOPPED_SECONDS`` left.
 
     Raises:
         LocalError: it could not be started, did not end in time (it is killed then, with all
@@ -88,9 +95,9 @@ def run_command(
             reason = getattr(error, "strerror", None) or str(error)
             raise _failed(T("it cannot be started: {reason}", reason=reason), name) from error
         try:
-            code = process.wait(timeout_seconds)
-        except subprocess.TimeoutExpired as error:
-            reason = T("it did not end within {seconds} s", seconds=f"{timeout_seconds:g}")
+            code = _wait(process, timeout_seconds, is_stopped)
+        except TimeoutError as error:
+            reason = T("it did not end within {seconds} s", seconds=f"{error.args[0]:g}")
             raise _failed(reason, name) from error
         finally:
             if process.poll() is None:
@@ -98,6 +105,28 @@ def run_command(
         if code:
             ended = T("it ended with {code}: {said}", code=code, said=_excerpt(said) or "-")
             raise _failed(ended, name)
+
+
+def _wait(
+    process: subprocess.Popen[bytes], timeout_seconds: float, is_stopped: Callable[[], bool]
+) -> int:
+    """The exit code.
+
+    Raises:
+        TimeoutError: it did not end in time; its argument is the time that it had, in seconds.
+    """
+    started, has_seconds, is_short = time.monotonic(), timeout_seconds, False
+    while True:
+        passed = time.monotonic() - started
+        if not is_short and is_stopped():
+            is_short = True
+            has_seconds = min(has_seconds, round(passed + STOPPED_SECONDS, 1))
+        if passed >= has_seconds:
+            raise TimeoutError(has_seconds)
+        try:
+            return process.wait(min(_LOOK_SECONDS, has_seconds - passed))
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def _failed(reason: object, name: str) -> LocalError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -40,6 +41,8 @@ TRIES = 3
 TIMEOUT_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
+STOPPED_SECONDS = 1.0
+"""Once somebody asked to stop: the report has to be told within the second after."""
 LOOK_SECONDS = 5.0
 """How often a silence is looked for."""
 _SIDE_BY_SIDE = 8
@@ -95,11 +98,15 @@ class Hooks:
         self._keep = keep
         self._cancel = cancel or CancelToken()
         self._proxy = proxy
-        self._withheld = tuple(withheld)
+        # The addresses and keys of hooks are secrets, too, and no command needs another's.
+        own = (place for hook in self._hooks for place in (hook.to, hook.secret))
+        named = [ref.name for ref in own if isinstance(ref, SecretRef) and ref.kind == "env"]
+        self._withheld = (*withheld, *named)
         self._environ = os.environ if environ is None else environ
         # Not the run's token: that one is set already when a stopped run is told of.
         self._pause = pause or threading.Event().wait
         self._look_seconds = look_seconds
+        self._has_given_up = False
         self._found: dict[int, _Known] = {}
         self._lock = threading.Lock()
 
@@ -135,9 +142,40 @@ class Hooks:
         ]
         if not chosen:
             return
-        with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(chosen)), "hook") as pool:
-            for number, told in chosen:
-                pool.submit(self._tell_one, number, told, news)
+        todo: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        for each in chosen:
+            todo.put(each)
+        open_ones = {number: self._hooks[number].kind for number, _ in chosen}
+
+        def work() -> None:
+            with suppress(queue.Empty):
+                while True:
+                    number, told = todo.get_nowait()
+                    self._tell_one(number, told, news)
+                    open_ones.pop(number)
+
+        count = min(_SIDE_BY_SIDE, len(chosen))
+        # Not of a pool: its threads would be waited for at the process's end.
+        threads = [threading.Thread(target=work, name="hook", daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        if not self._have_ended(threads):
+            self._has_given_up = True
+            reason = T("it did not end within {seconds} s", seconds=f"{STOPPED_SECONDS:g}")
+            for kind in list(open_ones.values()):
+                self._warn(T("hook {name} failed: {cause}", name=kind, cause=reason))
+
+    def _have_ended(self, threads: Sequence[threading.Thread]) -> bool:
+        """Wait for them; False if the run was asked to stop and they took longer than that."""
+        stopped_at: float | None = None
+        for thread in threads:
+            while thread.is_alive():
+                if stopped_at is None and self._cancel.is_cancelled:
+                    stopped_at = time.monotonic()
+                if stopped_at is not None and time.monotonic() - stopped_at >= STOPPED_SECONDS:
+                    return False
+                thread.join(0.05)
+        return True
 
     @contextmanager
     def watching(self, run_id: str, command: str, subject: str) -> Iterator[Observer]:
@@ -207,7 +245,8 @@ class Hooks:
             "HUBFERRY_EXIT_CODE": "" if news.exit_code is None else str(news.exit_code),
         }
         environ = without_tokens(self._environ, self._withheld) | about
-        run_command(known.words, payload("webhook", event, news).body, environ)
+        body = payload("webhook", event, news).body
+        run_command(known.words, body, environ, is_stopped=lambda: self._cancel.is_cancelled)
 
     def _post(self, known: _Known, event: str, news: News) -> None:
         assert known.url is not None, "what is no command has an address"
@@ -240,6 +279,8 @@ class Hooks:
         tries: int,
         problem: CopyError | None,
     ) -> None:
+        if self._has_given_up:
+            return  # told as failed already, and the ledger may be closed by now
         detail: dict[str, object] = {"kind": kind, "to": name, "event": event, "tries": tries}
         detail["is_told"] = problem is None
         if problem is not None:

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.hooks.conftest import Service, dingtalk_checks, feishu_checks, news, record
+from tests.unit.hooks.conftest import (
+    Answer,
+    Heard,
+    Service,
+    dingtalk_checks,
+    feishu_checks,
+    news,
+    record,
+)
 
 from hubferry.batch.values import BatchReport, ItemOutcome, ItemState
 from hubferry.control import CancelToken
@@ -150,6 +158,35 @@ def test_a_stopped_run_tries_once(service: Service) -> None:
     cancel.cancel()
     rig.make((hook("slack"),), {"URL": service.url}, cancel=cancel).tell("end", news())
     assert len(service.heard) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sh")
+def test_a_stop_does_not_wait_for_a_command_that_hangs() -> None:
+    rig, cancel = Rig(), CancelToken()
+    hooks = rig.make((Hook("command", "sleep 60"),), {}, cancel=cancel)
+    threading.Timer(0.1, cancel.cancel).start()
+    started = time.monotonic()
+    hooks.tell("end", news())
+    assert time.monotonic() - started < 1.4, "1.5 s after Ctrl-C nothing can be said any more"
+    assert "hook command sleep failed: the command sleep: it did not end within 0." in rig.warnings
+    assert rig.kept[0]["is_told"] is False
+
+
+def test_a_stop_does_not_wait_for_a_service_that_hangs(service: Service) -> None:
+    rig, cancel, is_over = Rig(), CancelToken(), threading.Event()
+
+    def hang(heard: Heard) -> Answer:
+        cancel.cancel()
+        is_over.wait(10)
+        return 200, {}, b"ok"
+
+    service.judge = hang
+    hooks = rig.make((hook("webhook"), hook("slack")), {"URL": service.url}, cancel=cancel)
+    started = time.monotonic()
+    hooks.tell("end", news())
+    assert time.monotonic() - started < 1.4
+    is_over.set()
+    assert rig.warnings.count("it did not end within 1 s") == 2
 
 
 def test_the_address_is_nowhere_to_be_seen(
@@ -300,11 +337,13 @@ def test_a_command_reads_the_news_and_gets_no_token(
         monkeypatch.setenv(name, "hf_verysecretverysecret")
     monkeypatch.setenv("MY_OWN_TOKEN", "x")
     monkeypatch.setenv("ORG_TOKEN", "y")
+    monkeypatch.setenv("ROBOT_TOKEN", "z")
     script, out = tmp_path / "tell me.py", tmp_path / "out.json"
     script.write_text(TELL)
     rig = Rig()
     command = Hook("command", f"{sys.executable} '{script}' {out}")
-    rig.make((command,), {}, withheld=["ORG_TOKEN"]).tell("end", news())
+    robot = Hook("slack", SecretRef("env", "ROBOT_TOKEN"), ("stall",))
+    rig.make((command, robot), {}, withheld=["ORG_TOKEN"]).tell("end", news())
     assert rig.warnings == ""
     found = json.loads(out.read_text())
     assert found["told"]["event"] == "failure"
