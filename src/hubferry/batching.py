@@ -154,7 +154,9 @@ class Batching:
         def keep(run_id: str, detail: Mapping[str, object]) -> None:
             app.ledger().note(run_id, "hook", detail=detail)
 
-        tokens = (access.token for access in self.manifest.hubs.values())
+        manifest = self.manifest
+        tokens = [access.token for access in manifest.hubs.values()]
+        tokens.append(manifest.watch.webhook_secret)
         return Hooks(
             self.manifest.hooks,
             observe=app.observe,
