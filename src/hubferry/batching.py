@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from hubferry.batch.catalogue import Catalogue, owner_key
+from hubferry.batch.catalogue import Catalogue, OwnerKey, owner_key
 from hubferry.batch.causes import Cause
 from hubferry.batch.expanding import Expanded, Expander, listing_notices
 from hubferry.batch.planning import Planner
@@ -60,12 +60,13 @@ from hubferry.transfer import ASSUMED_BYTES_PER_SECOND, Job, copy_repo, failed_r
 if TYPE_CHECKING:
     from hubferry.app import App
 
-REPOS_AT_ONCE = 4
-"""Repositories side by side: enough that one waits for a commit while others send."""
+REPOS_AT_ONCE = 8
+"""Repositories side by side: a small one is mostly waiting for answers, a large one sends while
+others wait for their commits. Measured in ``bench/RESULTS.md``: more than 8 helps no further."""
 VERIFY_DAYS = 7.0
 HELD_CONTENT_BYTES = 64 * 1024 * 1024
 """Small files read ahead of their commits, all repositories at work together."""
-LEAST_HELD_BYTES = 16 * 1024 * 1024
+LEAST_HELD_BYTES = 8 * 1024 * 1024
 _DAY_SECONDS = 86_400.0
 
 Pair = tuple[str, str]
@@ -141,7 +142,7 @@ class Batching:
             self.app.observe,
             self.options.limits,
             self.options.may_start,
-            before_first=lambda: self._check_tokens(expanded.items),
+            before_first=self._check_tokens,
             on_probe=self._on_probe,
         )
         batch.run()
@@ -207,7 +208,8 @@ class Batching:
         errors = [ErrorRecord.of(error) for error in expanded.errors]
         for scheme, side in first:
             errors += self._answers(scheme, side, expanded.items)
-        self._check_writers(expanded.items)
+        refused = self._check_writers(expanded.items)
+        errors += [ErrorRecord.of(error) for error in dict.fromkeys(refused.values())]
         hubs = sorted({self.app.hub(RepoId(s, ""), side).traits.title for s, side in first})
         return BatchCheck(self.manifest.file, len(expanded.items), hubs, notices, errors)
 
@@ -382,28 +384,44 @@ class Batching:
 
     # --- tokens ---------------------------------------------------------------------
 
-    def _check_tokens(self, items: Collection[Item]) -> None:
+    def _check_tokens(self, items: Sequence[Item]) -> Mapping[int, CopyError]:
         """Ask each hub once whose its token is: a wrong one must not fail every repository.
+
+        The items, by number, whose owner we may not write to.
 
         Raises:
             InvalidTokenError, UnavailableError: nothing was started.
+            AccessError: we may write to none of the targets; nothing was started.
         """
         ends = {(item.source.repo.hub, Side.SOURCE) for item in items}
         ends |= {(item.target.repo.hub, Side.TARGET) for item in items}
         for scheme, side in sorted(ends):
             self.app.check_token(scheme, side)
-        self._check_writers(items)
+        return self._check_writers(items)
 
-    def _check_writers(self, items: Collection[Item]) -> None:
-        """Ask once an owner whether we may write there, as far as hubs tell.
+    def _check_writers(self, items: Sequence[Item]) -> Mapping[int, CopyError]:
+        """Ask once an owner whether we may write there, as far as hubs tell."""
+        asked: dict[OwnerKey, CopyError | None] = {}
+        refused: dict[int, CopyError] = {}
+        for item in items:
+            key = owner_key(item.target.repo)
+            if key not in asked:
+                asked[key] = self._refusal(item)
+            if (error := asked[key]) is not None:
+                refused[item.number] = error
+        if items and len(refused) == len(items):
+            raise refused[items[0].number]
+        return refused
 
-        Raises:
-            AccessError: we may not; nothing was started.
-        """
-        first = {owner_key(item.target.repo): item for item in reversed(list(items))}
-        for item in first.values():
+    def _refusal(self, item: Item) -> CopyError | None:
+        try:
             with _placed(item.entry):
                 self._check_writer(item.target.repo)
+        except AccessError as error:
+            if error.code == "invalid_token":
+                raise
+            return error
+        return None
 
     def _check_writer(self, repo: RepoId) -> None:
         ask = partial(self.app.hub(repo, Side.TARGET).write_access, repo)

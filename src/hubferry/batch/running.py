@@ -9,7 +9,7 @@ process is at the same target (it is looked at again when that one is done).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubferry.batch.causes import Cause, Causes, Held
@@ -19,7 +19,7 @@ from hubferry.batch.turns import Turn, TurnResult, Turns
 from hubferry.batch.values import BatchReport, Item, ItemOutcome, ItemState
 from hubferry.control import CancelToken
 from hubferry.engines.base import Engine, Outcome
-from hubferry.errors import CancelledError, LedgerError, is_retryable, unexpected
+from hubferry.errors import CancelledError, CopyError, LedgerError, is_retryable, unexpected
 from hubferry.events import BatchStarted, HeldUp, Observer, RepoFinished, RepoStarted
 from hubferry.ledger import RepoRecord
 from hubferry.outcome import ErrorRecord
@@ -63,8 +63,9 @@ class Batch:
     observe: Observer
     limits: Limits = field(default_factory=Limits)
     may_start: Callable[[], bool] = lambda: True
-    before_first: Callable[[], None] = lambda: None
-    """Called before anything is started, unless there is nothing to do; may raise."""
+    before_first: Callable[[Sequence[Item]], Mapping[int, CopyError]] = lambda items: {}
+    """Called before anything is started, unless there is nothing to do, with the items that have
+    to be looked at: why some of them, by number, need not be tried. May raise."""
     on_probe: Callable[[Cause], None] = lambda cause: None
     """Called before an item is let through to see whether a cause is over."""
     clock: Callable[[], float] = time.monotonic
@@ -84,7 +85,7 @@ class Batch:
         report, listed = self.report, len(self.items) + len(self.report.left_out)
         self.observe(BatchStarted(report.run_id, report.manifest, listed, len(self._todo)))
         if self._todo:
-            self.before_first()
+            self._refuse(self.before_first([state.turn.item for state in self._todo]))
         by_number = {state.turn.item.number: state for state in self._todo}
         try:
             outcomes: Iterator[Outcome[Turn, TurnResult]] = self.engine.run(
@@ -117,6 +118,13 @@ class Batch:
                 rest.append(_State(turn, outcome))
         for state in sorted(rest, key=lambda s: (rank_of(s.turn.record), s.turn.item.number)):
             self._todo.add(state)
+
+    def _refuse(self, refused: Mapping[int, CopyError]) -> None:
+        """Fail what is known to fail; the others go on."""
+        for state in self._todo.remove_if(lambda state: state.turn.item.number in refused):
+            record = ErrorRecord.of(refused[state.turn.item.number])
+            state.outcome.state, state.outcome.error = ItemState.FAILED, record
+            self._finished(state, error_record=record)
 
     def _schedule(self) -> Iterator[Turn | None]:
         while self._todo or self._in_flight:

@@ -335,10 +335,20 @@ def record_of(turn: Turn, report: RunReport, now: float) -> RepoRecord:
         turn.wish,
         report,
         now,
-        # Where nothing was committed, the list's own word, which is older than the look: a
-        # hub's lists and its single answers need not agree.
-        listed_mark=item.target_summary.mark if item.target_summary else None,
+        listed_mark=_lists_own_mark(turn, report),
     )
+
+
+def _lists_own_mark(turn: Turn, report: RunReport) -> str | None:
+    """What a list says of the target, where a hub's lists and its single answers disagree.
+
+    They do if what was kept of the last look, by the single answer, is still so and the list
+    said something else. Elsewhere the single answer counts: it is younger, and what another
+    process has committed since the list is in it.
+    """
+    record, summary = turn.record, turn.item.target_summary
+    is_the_same = record is not None and record.target_mark == report.target_mark is not None
+    return summary.mark if is_the_same and summary is not None else None
 
 
 def _waiting(turn: Turn) -> TurnResult:

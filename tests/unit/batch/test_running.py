@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from tests.support.batch_world import BatchWorld, entry, manifest, pattern, source, states
+from tests.support.batch_world import TARGET, BatchWorld, entry, manifest, pattern, source, states
 from tests.support.memory_world import big
 
 from hubferry.batch.running import Limits
@@ -26,6 +26,7 @@ from hubferry.errors import (
     UnavailableError,
 )
 from hubferry.events import BatchStarted, HeldUp, RepoFinished, RepoStarted
+from hubferry.hubs.memory import MemoryHub
 from hubferry.ledger import RepoRecord
 from hubferry.manifest.values import CardPolicy, Conditions
 from hubferry.model import Address, Visibility
@@ -592,3 +593,35 @@ def test_an_explicit_revision_is_always_looked_at(world: BatchWorld) -> None:
     one = manifest(entry(source("m0", "c0")))
     world.run(one)
     assert states(world.run(one)) == {"m0@c0": ItemState.EQUAL}
+
+
+def test_what_need_not_be_tried_fails_alone(world: BatchWorld) -> None:
+    refusal = AccessError("not there")
+    report = world.run(ALL, before_first=lambda items: {items[1].number: refusal})
+    assert Counter(states(report).values()) == {ItemState.COPIED: 5, ItemState.FAILED: 1}
+    assert "org/m1" not in world.copies
+    failed = report.of(ItemState.FAILED)[0]
+    assert failed.error is not None
+    assert failed.error.error == "access"
+    assert report.exit_code == 3
+
+
+def test_lists_that_disagree_with_single_answers_cost_one_look_more(world: BatchWorld) -> None:
+    world.target = MemoryHub(TARGET, lists_commits=False)
+    world.run(ALL)
+    assert set(states(world.run(ALL)).values()) == {ItemState.EQUAL}
+    assert set(states(world.run(ALL)).values()) == {ItemState.UNCHANGED}
+
+
+def test_a_list_older_than_another_process_s_work_is_not_kept(world: BatchWorld) -> None:
+    one = manifest(entry(pattern("m0")))
+    world.target.seed("mirror/m0", {"README.md": b"being made"})
+
+    def finish_elsewhere(asked: str) -> None:
+        # Between our list and our look another process brings it over.
+        if asked == "list" and len(world.target.repos["mirror/m0"].commits) == 1:
+            world.target.seed("mirror/m0", dict(world.source.repos["org/m0"].files))
+
+    world.source.before = finish_elsewhere
+    assert states(world.run(one)) == {"m0": ItemState.EQUAL}
+    assert states(world.run(one)) == {"m0": ItemState.UNCHANGED}
