@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text as RichText
@@ -17,32 +16,25 @@ from hubferry.i18n import tr
 from hubferry.report import phrases, words
 from hubferry.report.batch_board import DONE_WELL, ActiveRepo, BatchBoard
 from hubferry.report.batch_lines import held_line, is_worth_a_line, note_line, repo_line
-from hubferry.report.observer import Progress
-from hubferry.report.tty import REFRESHES_PER_SECOND, tail
+from hubferry.report.live import LiveProgress
+from hubferry.report.tty import tail
 from hubferry.text import T
 
 _NAME_COLUMNS = 44
 _BAR_FROM_COLUMNS = 90
 
 
-class BatchBars(Progress):
+class BatchBars(LiveProgress):
     """A live region of a few lines; a line for each finished repository is printed above it."""
 
     def __init__(
         self, console: Console, shown: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._console = console
+        super().__init__(console)
         self._shown = shown
         self._clock = clock
         self._board = BatchBoard(clock)
         self._lock = threading.Lock()
-        self._live: Live | None = None
-
-    def stop(self) -> None:
-        """Remove the region; the summary follows."""
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
 
     def __call__(self, event: Event) -> None:
         """Bring the board up to date; the refresh thread draws it."""
@@ -55,18 +47,6 @@ class BatchBars(Progress):
             self._start()
         if line:
             self._console.print(RichText(words.clean(line), style=style), soft_wrap=True)
-
-    def _start(self) -> None:
-        if self._live is None:
-            self._live = Live(
-                console=self._console,
-                get_renderable=self.render,
-                refresh_per_second=REFRESHES_PER_SECOND,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start()
 
     def _line(self, event: Event) -> tuple[str, str]:
         match event:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text as RichText
@@ -19,10 +17,9 @@ from hubferry.events import Event, FileFinished, Note, RunStarted
 from hubferry.i18n import tr
 from hubferry.report import phrases, words
 from hubferry.report.board import ActiveFile, Board
-from hubferry.report.observer import Progress
+from hubferry.report.live import LiveProgress
 from hubferry.text import T
 
-REFRESHES_PER_SECOND = 8
 _PATH_COLUMNS = 40
 
 
@@ -49,47 +46,17 @@ _LAYOUTS = (
 )
 
 
-class BarProgress(Progress):
+class BarProgress(LiveProgress):
     """A live region of at most ``workers`` + 5 lines; what must stay is printed above it."""
 
     def __init__(
         self, console: Console, workers: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._console = console
+        super().__init__(console)
         self._workers = workers
         self._clock = clock
         self._board = Board(clock)
         self._lock = threading.Lock()
-        self._live: Live | None = None
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """While a person is asked something, the bars are gone."""
-        was_shown = self._live is not None
-        self.stop()
-        try:
-            yield
-        finally:
-            if was_shown:
-                self._start()
-
-    def _start(self) -> None:
-        if self._live is None:
-            self._live = Live(
-                console=self._console,
-                get_renderable=self.render,
-                refresh_per_second=REFRESHES_PER_SECOND,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start()
-
-    def stop(self) -> None:
-        """Remove the bars; the summary follows."""
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
 
     def __call__(self, event: Event) -> None:
         """Bring the board up to date; the refresh thread draws it."""
