@@ -15,7 +15,7 @@ from hubferry.cli import options as opt
 from hubferry.cli.localized import OUTPUT, PATIENCE, TARGET, WHAT
 from hubferry.cli.running import Invocation
 from hubferry.cli.settings import HUBS, policy_of, settings_of
-from hubferry.cli.values import DURATION, LocalPath, WholeNumber
+from hubferry.cli.values import DURATION, LocalPath, Number, WholeNumber
 from hubferry.errors import UsageError
 from hubferry.history import asked
 from hubferry.i18n import tr
@@ -45,7 +45,7 @@ batch_options = opt.stack(
     ),
     opt.option(
         "--verify-days",
-        type=click.FloatRange(min=0),
+        type=Number(min=0),
         metavar="DAYS",
         about=T(
             "Look at a target again after this many days although nothing seems to have "

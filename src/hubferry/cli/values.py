@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "BandwidthLimit",
     "Duration",
     "LocalPath",
+    "Number",
     "Size",
     "WholeNumber",
     "parse_duration",
@@ -36,12 +38,23 @@ class Duration(click.ParamType[float]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """The seconds; numbers (from the configuration file) are seconds already."""
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
         try:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return _countable(value)
             return parse_duration(str(value))
         except ValueError:
             self.fail(tr(T("{value} is no duration such as 90s, 10m, 6h", value=value)), param, ctx)
+
+
+def _countable(value: float) -> float:
+    """A number from 0 on.
+
+    Raises:
+        ValueError: it is below, or none at all: whatever waits for NaN waits for ever.
+    """
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError("nothing to count with")
+    return float(value)
 
 
 DURATION = Duration()
@@ -99,6 +112,19 @@ class WholeNumber(click.IntRange):
         except ValueError:
             self.fail(tr(T("{value} is no whole number", value=value)), param, ctx)
         return int(super().convert(number, param, ctx))
+
+
+class Number(click.FloatRange):
+    """A number in a range; NaN, which is in every range, and infinity are none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(tr(T("{value} is no number to count with", value=value)), param, ctx)
+        return number
 
 
 class LocalPath(click.Path):

@@ -13,7 +13,7 @@ from tests.unit.cli.conftest import Cli
 from hubferry.cli import root
 from hubferry.cli.layout import wrap
 from hubferry.cli.localized import Option
-from hubferry.cli.values import parse_duration
+from hubferry.cli.values import DURATION, Number, parse_duration
 from hubferry.i18n import decide_language
 
 
@@ -29,6 +29,20 @@ def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> N
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1])
+def test_a_number_of_the_configuration_is_a_time_that_passes(value: float) -> None:
+    with pytest.raises(click.BadParameter, match="no duration"):
+        DURATION.convert(value, None, None)
+    assert DURATION.convert(90, None, None) == 90.0
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_what_nothing_can_be_compared_with_is_no_number(value: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Number(min=0).convert(value, None, None)
+    assert Number(min=0).convert("1.5", None, None) == 1.5
 
 
 def config(tmp_path: Path, text: str) -> None:
