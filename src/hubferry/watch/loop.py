@@ -399,6 +399,17 @@ class Watch:
         self._meaning = Meaning(found)
         if found.watch != was:
             self._plan_next(now)
+        mine, theirs = ((w.listen, w.webhook_secret) for w in (was, found.watch))
+        if mine != theirs:
+            # The port is bound, and the secret read, once: who changes a secret has to know.
+            self._observe(
+                Note(
+                    "warning",
+                    T(
+                        "'listen' and 'webhook-secret' stay as they were until the watch is restarted"
+                    ),
+                )
+            )
 
     def _tell_manifest_error(self, error: CopyError) -> None:
         text = f"{error.code}: {error}"

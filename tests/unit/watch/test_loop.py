@@ -13,7 +13,7 @@ from tests.unit.watch.world import GOOD, PERIOD, START, World, manifest_of, repo
 from hubferry.batch.values import BatchReport, ItemState
 from hubferry.errors import CancelledError, ConflictError, UnavailableError, UsageError
 from hubferry.events import HeldUp, Note
-from hubferry.manifest.values import QuietHours
+from hubferry.manifest.values import QuietHours, SecretRef
 from hubferry.model import RepoId
 from hubferry.text import T, Text
 from hubferry.watch.health import Health
@@ -366,6 +366,24 @@ def test_a_changed_manifest_is_used_from_the_next_cycle_on(world: World) -> None
     ]
     assert watch.deliver(RepoId("hub", "org/new"), "1") is Answer.QUEUED
     assert watch.deliver(A, "2") is Answer.IGNORED
+
+
+@pytest.mark.parametrize(
+    "change", [{"listen": "127.0.0.1:1"}, {"webhook_secret": SecretRef("env", "NEW")}]
+)
+def test_a_changed_port_or_secret_is_told_to_need_a_restart(
+    world: World, change: dict[str, object]
+) -> None:
+    def act(number: int) -> None:
+        if number == 2:
+            world.manifest = manifest_of("org/a", every_seconds=PERIOD, **change)
+
+    world.act = act
+    world.run(4 * PERIOD)
+
+    assert world.warnings == [
+        "'listen' and 'webhook-secret' stay as they were until the watch is restarted"
+    ]
 
 
 def test_while_the_manifest_is_wrong_the_last_good_one_is_used_and_the_error_told_once(
