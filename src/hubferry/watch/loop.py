@@ -402,14 +402,8 @@ class Watch:
         mine, theirs = ((w.listen, w.webhook_secret) for w in (was, found.watch))
         if mine != theirs:
             # The port is bound, and the secret read, once: who changes a secret has to know.
-            self._observe(
-                Note(
-                    "warning",
-                    T(
-                        "'listen' and 'webhook-secret' stay as they were until the watch is restarted"
-                    ),
-                )
-            )
+            told = T("'listen' and 'webhook-secret' stay as they were until the watch is restarted")
+            self._observe(Note("warning", told))
 
     def _tell_manifest_error(self, error: CopyError) -> None:
         text = f"{error.code}: {error}"
