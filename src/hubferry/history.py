@@ -24,6 +24,8 @@ Row = Mapping[str, Any]
 BATCH_COMMANDS = ("batch", "watch")
 BAD_STATES = ("failed", "gone", "stopped")
 """The states of what a retry takes up again."""
+KEPT_ERRORS = 1000
+"""Of one try: a repository of 100,000 files that cannot be read must not fill the ledger."""
 RUNNING = "running"
 """A repository whose try has not ended."""
 STOPPED = "stopped"
@@ -128,7 +130,8 @@ def summary(report: RunReport) -> dict[str, Any]:
         "seconds": report.seconds,
         "source_commit": report.source.commit,
         "target_commit": report.target.commit if report.target else None,
-        "errors": [error_row(error) for error in report.errors],
+        "errors": [error_row(error) for error in report.errors[:KEPT_ERRORS]],
+        "errors_left_out": max(0, len(report.errors) - KEPT_ERRORS),
     }
 
 

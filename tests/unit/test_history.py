@@ -17,8 +17,9 @@ from tests.support.stories import (
     repo_error,
 )
 
-from hubferry.errors import AccessError, CopyError, RateLimitedError, Side
+from hubferry.errors import AccessError, CopyError, NotFoundError, RateLimitedError, Side
 from hubferry.history import (
+    KEPT_ERRORS,
     asked,
     error_row,
     files_of,
@@ -239,3 +240,13 @@ def test_runs_are_found_by_command_end_and_time() -> None:
     assert found(is_failed=True) == ["r2", "r3"], "whether r3 died is for others to say"
     assert found(since_unix=0.0) == ["r1", "r2", "r3"]
     assert found(since_unix=4_000_000_000.0) == []
+
+
+def test_what_the_ledger_keeps_of_one_try_is_bounded() -> None:
+    place = RepoRef("hf", "org/a", "model")
+    report = RunReport("run", "copy", place, place)
+    one = ErrorRecord.of(NotFoundError("no such file", path="a"))
+    report.errors = [one] * (KEPT_ERRORS + 7)
+    kept = summary(report)
+    assert len(kept["errors"]) == KEPT_ERRORS
+    assert kept["errors_left_out"] == 7

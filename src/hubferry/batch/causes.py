@@ -19,8 +19,16 @@ MOST_PROBE_SECONDS = 600.0
 REPEATS = 3
 """Failures in a row of the kinds that may be one repository's own, before they are one cause."""
 
-_AT_ONCE = {"invalid_token": "token", "quota": "quota", "rate_limited": "limit", "no_space": "disk"}
+_AT_ONCE = {
+    "invalid_token": "token",
+    "quota": "quota",
+    "rate_limited": "limit",
+    "no_space": "disk",
+    "ledger": "ledger",
+}
 _REPEATED = {"unavailable": "outage", "timeout": "outage", "access": "access"}
+_LOCAL = frozenset({"disk", "ledger"})
+"""Of this computer: nothing goes on without them."""
 _OF_OWNER = frozenset({"quota", "access"})
 _OVER_BY_WRITING = frozenset({"quota", "access"})
 """What a repository that needed nothing to be written tells nothing of."""
@@ -41,7 +49,7 @@ class Cause:
 
     def concerns(self, source: Address, target: Address) -> bool:
         """Whether a copy from ``source`` to ``target`` depends on it."""
-        if self.kind == "disk":
+        if self.kind in _LOCAL:
             return True
         repo = source.repo if self.side == "source" else target.repo
         return repo.hub == self.hub and self.owner in ("", owner_of(repo))
@@ -55,10 +63,10 @@ def owner_of(repo: RepoId) -> str:
 def cause_of(error: ErrorRecord, source: Address, target: Address) -> tuple[Cause, bool] | None:
     """What an error may have in common with others, and whether one error is enough to say so."""
     kind = _AT_ONCE.get(error.error) or _REPEATED.get(error.error)
+    if kind in _LOCAL:
+        return Cause(kind, "", ""), True
     if kind is None or error.side not in ("source", "target", "local"):
         return None
-    if kind == "disk":
-        return Cause(kind, "", ""), True
     if error.side == "local" or (kind == "access" and error.side == "source"):
         return None  # gated or private: that repository's own
     repo = source.repo if error.side == "source" else target.repo
@@ -71,6 +79,7 @@ _TEXTS = {
     "quota": T("the quota is full"),
     "limit": T("the rate limit lasts longer than may be waited for"),
     "disk": T("the local disk is full"),
+    "ledger": T("the ledger cannot be used"),
     "outage": T("the hub does not answer"),
     "access": T("the target refuses to be written to"),
 }

@@ -58,9 +58,8 @@ def _batch_facts(report: BatchReport) -> Iterable[tuple[Text, str]]:
 
 
 def print_failed(console: Console, items: Sequence[ItemOutcome]) -> None:
-    """What could not be finished, why, and what to do."""
-    if not items:
-        return
+    """What could not be finished, why, and what to do; what was not begun is only counted."""
+    unbegun = sum(item.error is None for item in items)
     rows = [
         (
             tr(STATES[item.state.value]),
@@ -69,13 +68,19 @@ def print_failed(console: Console, items: Sequence[ItemOutcome]) -> None:
             _why(item.error),
         )
         for item in items
+        if item.error is not None
     ]
-    print_grid(console, (T("state"), T("source"), T("target"), T("why, and what to do")), rows)
+    if rows:
+        print_grid(console, (T("state"), T("source"), T("target"), T("why, and what to do")), rows)
+    if unbegun:
+        text = T(
+            "{count} repositories were not finished; the same command again takes them up first",
+            count=unbegun,
+        )
+        say(console, "  " + tr(text), "yellow")
 
 
-def _why(error: ErrorRecord | None) -> str:
-    if error is None:
-        return tr(T("its turn did not come; the same command again takes it up first"))
+def _why(error: ErrorRecord) -> str:
     said = words.clean(tr(error.message))
     path = f"{words.clean(error.path)}: " if error.path else ""
     hint = f" → {words.clean(tr(error.hint))}" if error.hint else ""

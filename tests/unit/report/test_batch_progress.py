@@ -175,7 +175,10 @@ def shown(show: object, value: object) -> str:
 
 @pytest.mark.parametrize(
     ("language", "words"),
-    [("en", ("Batch not finished", "failed", "its turn did not come")), ("zh_CN", ("list.txt",))],
+    [
+        ("en", ("Batch not finished", "failed", "1 repositories were not finished")),
+        ("zh_CN", ("list.txt",)),
+    ],
 )
 def test_the_end_tells_what_is_not_done_and_what_to_do(
     language: str, words: tuple[str, ...]
