@@ -120,9 +120,13 @@ def test_the_entry_that_may_not_be_written_to_is_named(
     first, second = both.entries
     closed = replace(second, target=str(tmp_path / "closed" / "b"))
     monkeypatch.setattr(LocalHub, "write_access", access)
-    with app, pytest.raises(AccessError) as raised:
-        app.check_manifest(replace(both, entries=(first, closed)))
-    assert str(raised.value.message).startswith("list.txt:2: the token may not write")
+    with app:
+        check = app.check_manifest(replace(both, entries=(first, closed)))
+    assert [error.error for error in check.errors] == ["access"]
+    assert str(check.errors[0].message).startswith("list.txt:2: the token may not write")
+    assert check.exit_code == 11
+    with app, pytest.raises(AccessError):
+        app.check_manifest(replace(both, entries=(closed,)))
 
 
 def test_a_webhook_does_not_wait_for_the_next_try_of_what_failed(app: App, tmp_path: Path) -> None:

@@ -19,16 +19,10 @@ MOST_PROBE_SECONDS = 600.0
 REPEATS = 3
 """Failures in a row of the kinds that may be one repository's own, before they are one cause."""
 
-_AT_ONCE = {
-    "invalid_token": "token",
-    "quota": "quota",
-    "rate_limited": "limit",
-    "no_space": "disk",
-    "ledger": "ledger",
-}
+_AT_ONCE = {"invalid_token": "token", "quota": "quota", "rate_limited": "limit", "no_space": "disk"}
 _REPEATED = {"unavailable": "outage", "timeout": "outage", "access": "access"}
-_LOCAL = frozenset({"disk", "ledger"})
-"""Of this computer: nothing goes on without them."""
+_LOCAL = frozenset({"disk"})
+"""Of this computer: nothing goes on without it."""
 _OF_OWNER = frozenset({"quota", "access"})
 _OVER_BY_WRITING = frozenset({"quota", "access"})
 """What a repository that needed nothing to be written tells nothing of."""
@@ -79,7 +73,6 @@ _TEXTS = {
     "quota": T("the quota is full"),
     "limit": T("the rate limit lasts longer than may be waited for"),
     "disk": T("the local disk is full"),
-    "ledger": T("the ledger cannot be used"),
     "outage": T("the hub does not answer"),
     "access": T("the target refuses to be written to"),
 }

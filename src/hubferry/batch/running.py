@@ -81,8 +81,8 @@ class Batch:
 
     def run(self) -> BatchReport:
         """Carry everything out; failures are in the report."""
-        self._take_in()
         report, listed = self.report, len(self.items) + len(self.report.left_out)
+        self._take_in()
         self.observe(BatchStarted(report.run_id, report.manifest, listed, len(self._todo)))
         if self._todo:
             self._refuse(self.before_first([state.turn.item for state in self._todo]))

@@ -9,7 +9,6 @@ from hubferry.errors import (
     AccessError,
     CopyError,
     InvalidTokenError,
-    LedgerError,
     NoSpaceError,
     NotFoundError,
     QuotaError,
@@ -70,14 +69,6 @@ def test_what_is_one_repository_s_own_is_no_cause() -> None:
 def test_a_full_disk_concerns_everything() -> None:
     met, _ = causes()
     met.failed(1, error(NoSpaceError, Side.LOCAL), *ONE)
-    assert not met.may_start(2, *OTHER)
-
-
-def test_a_ledger_that_cannot_be_used_concerns_everything() -> None:
-    met, _ = causes()
-    held, is_news = met.failed(1, [ErrorRecord.of(LedgerError("full"))], *ONE)
-    assert held is not None
-    assert is_news
     assert not met.may_start(2, *OTHER)
 
 

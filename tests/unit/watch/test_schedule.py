@@ -97,8 +97,9 @@ def test_jitter_never_adds_up(every: float, seed: int, part: float) -> None:
     for number in range(1, 100):
         due = next_due(wish, slot, slot, rng)
         slot = due.slot
-        assert slot == first + number * every
-        assert 0 <= due.at - slot <= every * part
+        # Moments have a resolution of a quarter of a microsecond.
+        assert abs(slot - (first + number * every)) < 1e-3
+        assert 0 <= due.at - slot <= every * part + 1e-3
 
 
 @given(CRONS, MOMENTS, st.floats(0, 3_000_000))
