@@ -23,7 +23,8 @@ demo: $(VENV)/.ready-lab  ## Copy a model between the two hubs of the embedded l
 	@$(BIN)/hubferry demo
 
 test: $(VENV)/.ready-dev  ## The tests, with reduced counts (real code paths)
-	$(BIN)/python -m pytest -m "not long and not live" -rs
+	$(BIN)/python -m pytest -m "not long and not live and not alone" -rs -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "alone and not long and not live" -rs
 
 test-long: $(VENV)/.ready-dev  ## The tests with full counts; prints its figures
 	$(BIN)/python -m pytest -m "long" -rP

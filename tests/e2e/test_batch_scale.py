@@ -24,7 +24,10 @@ from bench.batch_scale import (
 )
 from bench.report import render_all
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
 
 MIB = 1 << 20
 _NOISE = 1.5

@@ -16,6 +16,8 @@ from hubferry.lab.content import SyntheticContent
 from hubferry.lab.faults import Fault, ShapeRule
 from hubferry.spool import SpoolMode
 
+pytestmark = pytest.mark.alone
+
 SOURCE = "source-org/model"
 BIG = 48 * MIB
 DATA_ORIGIN = "hf.cdn"

@@ -18,7 +18,10 @@ LIMIT_BYTES = 250 * 10**6
 DISK_BYTES = 4 * MIB
 _SLOWEST_BYTES_PER_SECOND = 20 * MIB
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from tests.support.processes import Ended, Ferry, LabProcess, run_hubferry
 
+pytestmark = pytest.mark.alone
+
 SOURCE, TARGET = "source-org/model", "your-org/model"
 MIB = 1 << 20
 BIG_BYTES = 48 * MIB

@@ -15,6 +15,8 @@ from hubferry.hubs.huggingface.xet import XetLimits
 from hubferry.lab.content import SyntheticContent
 from hubferry.lab.faults import Fault, ShapeRule
 
+pytestmark = pytest.mark.alone
+
 LARGE = {f"w-{n}.bin": SyntheticContent(65 * MIB + n, f"weights {n}") for n in range(4)}
 _SLOWEST_BYTES_PER_SECOND = 10 * MIB
 

@@ -34,6 +34,8 @@ from hubferry.watch.loop import Answer, CycleDone, Watch
 from hubferry.watch.state import StateFile
 from hubferry.watching import app_cycle
 
+pytestmark = pytest.mark.alone
+
 PERIOD = 900.0
 DAY = 86_400.0
 START = 1_800_057_600.0

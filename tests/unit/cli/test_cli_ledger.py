@@ -64,7 +64,10 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_stats_are_told_to_people_and_to_programs(run: Run, ledger: Ledger, tmp_path: Path) -> None:
+def test_stats_are_told_to_people_and_to_programs(
+    run: Run, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     code, out, err = run("stats")
     assert (code, err) == (0, "")
     assert str(tmp_path / "state" / "ledger.sqlite3") in out

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.conftest import Cli
 
+pytestmark = pytest.mark.alone
+
 ENTRY = "import sys; sys.argv[0] = 'hubferry'; from hubferry.cli.entry import main; main()"
 FULL = Path("/dev/full")
 

@@ -49,7 +49,10 @@ def calls(cli: Cli, name: str) -> list[Any]:
     return [(args, kw) for called, args, kw in cli.app.calls if called == name]
 
 
-def test_a_list_tells_batches_by_their_counts_and_takes_filters(batch: Cli) -> None:
+def test_a_list_tells_batches_by_their_counts_and_takes_filters(
+    batch: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert batch("runs", "list", "--command", "batch", "--failed", "--since", "7d") == 0
     assert "1 copied, 5 unchanged, 1 failed" in batch.out
     ((_, filters),) = calls(batch, "runs")
@@ -62,7 +65,10 @@ def test_a_list_tells_batches_by_their_counts_and_takes_filters(batch: Cli) -> N
     assert is_valid(batch)
 
 
-def test_a_batch_is_shown_with_its_repositories(batch: Cli) -> None:
+def test_a_batch_is_shown_with_its_repositories(
+    batch: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert batch("runs", "show", RUN_ID) == 0
     assert "hf://org/model-1" in batch.out
     assert "the token may not write" in batch.out
