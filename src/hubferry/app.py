@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from hubferry.inspection.report import InspectReport
     from hubferry.manifest.values import Manifest
 
+    EndRun = Callable[[RunReport | BatchReport, str], None]
+
 __all__ = [
     "App",
     "HubSettings",
@@ -420,9 +422,23 @@ class App(PastRuns):
     def _recorded(self, job: Job) -> Iterator[Callable[[RunReport], RunReport]]:
         """Note the run where others see it, its end too, whatever the end is."""
         self._announce(job)
-        # In this order: a run that the ledger knows and that is not in control looks dead.
-        with self.controlled(job.run_id), self._in_ledger(job) as keep:
+        with self.noted(job.run_id, job.command, str(job.source), str(job.target)) as end:
+
+            def keep(report: RunReport) -> RunReport:
+                end(report, json.dumps(summary(report)))
+                return report
+
             yield keep
+
+    @contextmanager
+    def noted(self, run_id: str, command: str, source: str, target: str) -> Iterator[EndRun]:
+        """Let other terminals control a run, and keep it in the ledger, whatever its end is.
+
+        What is yielded notes the end: a report and what to keep of it, as JSON.
+        """
+        # In this order: a run that the ledger knows and that is not in control looks dead.
+        with self.controlled(run_id), self._in_ledger(run_id, command, source, target) as end:
+            yield end
 
     @contextmanager
     def controlled(self, run_id: str) -> Iterator[None]:
@@ -444,27 +460,24 @@ class App(PastRuns):
             yield
 
     @contextmanager
-    def _in_ledger(self, job: Job) -> Iterator[Callable[[RunReport], RunReport]]:
+    def _in_ledger(self, run_id: str, command: str, source: str, target: str) -> Iterator[EndRun]:
         ledger = self.ledger()
-        ledger.start_run(job.run_id, job.command, str(job.source), str(job.target))
+        ledger.start_run(run_id, command, source, target)
 
-        def keep(report: RunReport) -> RunReport:
+        def end(report: RunReport | BatchReport, kept: str) -> None:
             try:
-                ledger.end_run(
-                    job.run_id, report.exit_code, redact_json(json.dumps(summary(report)))
-                )
+                ledger.end_run(run_id, report.exit_code, redact_json(kept))
                 self.prune()
             except LedgerError as error:
                 # What was done was done: the report tells it, and this too.
                 report.errors.append(ErrorRecord.of(error))
-            return report
 
         try:
-            yield keep
+            yield end
         except BaseException as error:
             code = error.exit_code if isinstance(error, CopyError) else ExitCode.UNEXPECTED
             with suppress(LedgerError):  # must not hide what ended the run
-                ledger.end_run(job.run_id, code, redact_json(json.dumps(cut_short(error))))
+                ledger.end_run(run_id, code, redact_json(json.dumps(cut_short(error))))
             raise
 
     def tools(self, job: Job, ledger: Ledger | None = None) -> Tools:

@@ -11,14 +11,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from hubferry.batch.catalogue import Catalogue, OwnerKey, owner_key
 from hubferry.batch.causes import Cause
-from hubferry.batch.expanding import Expanded, Expander, listing_notices
+from hubferry.batch.expanding import Expanded, Expander, listing_notices, placed
 from hubferry.batch.planning import Planner
 from hubferry.batch.running import Batch, Limits
 from hubferry.batch.turns import Turn, Turns
@@ -36,7 +36,6 @@ from hubferry.engines import make_engine
 from hubferry.errors import (
     AccessError,
     CopyError,
-    ExitCode,
     LedgerError,
     NotFoundError,
     Side,
@@ -44,7 +43,7 @@ from hubferry.errors import (
 )
 from hubferry.events import Event, InRepo, Note, RepoEvent
 from hubferry.guards import refuse_onto_itself
-from hubferry.history import ASKED, cut_short, error_row, summary
+from hubferry.history import ASKED, error_row, summary
 from hubferry.hooks import Hooks
 from hubferry.hubs.base import Hub
 from hubferry.locks import writer_lock
@@ -117,7 +116,8 @@ class Batching:
         hooks = self._hooks()
         hooks.check()
         told = hooks.watching(self.run_id, report.command, report.manifest)
-        with self.app.controlled(self.run_id), self._in_ledger(report):
+        with self.app.noted(self.run_id, report.command, report.manifest, "") as end:
+            self._note_asked()
             try:
                 with told as stall_watch, self.app.observe.also(stall_watch):
                     self._run(report)
@@ -125,8 +125,14 @@ class Batching:
                 report.errors.append(ErrorRecord.of(unexpected(error)))
                 hooks.ended(report)
                 raise
+            end(report, summary_of(report))
         hooks.ended(report)
         return report
+
+    def _note_asked(self) -> None:
+        if self.options.asked is not None:
+            detail = redact_within(self.options.asked)
+            self.app.ledger().note(self.run_id, ASKED, detail=detail)
 
     def _run(self, report: BatchReport) -> None:
         started = time.monotonic()
@@ -224,13 +230,12 @@ class Batching:
         catalogue = self._sources if is_source else self._targets
         try:
             with _placed(item.entry):
-                catalogue.summary(repo)
+                catalogue.summary(repo, step="check")
         except (NotFoundError, AccessError) as error:
             if error.code == "invalid_token":
                 raise
-            told = error.at(side=side, step="check", repo=str(repo))
             # A target that is not there yet will be made.
-            return [ErrorRecord.of(told)] if is_source else []
+            return [ErrorRecord.of(error)] if is_source else []
         return []
 
     def _target_hub(self, entry: Entry) -> str:
@@ -367,16 +372,17 @@ class Batching:
         held = max(LEAST_HELD_BYTES, HELD_CONTENT_BYTES // self.repos_at_once)
         return replace(app.tools(job), observe=observe, held_content_bytes=held)
 
-    def _plan_item(self, turn: Turn) -> PlanReport:
+    def _planning(self, turn: Turn) -> tuple[Job, Tools]:
         item = turn.item
         job = Job(self.run_id, "plan", item.source, item.target, turn.policy)
-        return plan_repo(job, self._tools(job, item))
+        return job, self._tools(job, item)
+
+    def _plan_item(self, turn: Turn) -> PlanReport:
+        return plan_repo(*self._planning(turn))
 
     def _size_of(self, turn: Turn) -> int:
-        item = turn.item
-        job = Job(self.run_id, "plan", item.source, item.target, turn.policy)
-        tools = self._tools(job, item)
-        _, listing = resolve_and_list(tools.source, item.source, Side.SOURCE, tools)
+        job, tools = self._planning(turn)
+        _, listing = resolve_and_list(tools.source, job.source, Side.SOURCE, tools)
         return sum(e.size_bytes for e in listing.entries if turn.policy.selects(e.path))
 
     def _no_copy(self, turn: Turn) -> RunReport:
@@ -439,28 +445,6 @@ class Batching:
         if cause.kind == "token":
             self.app.reopen(cause.hub, Side(cause.side))
 
-    # --- the ledger -----------------------------------------------------------------
-
-    @contextmanager
-    def _in_ledger(self, report: BatchReport) -> Iterator[None]:
-        ledger = self.app.ledger()
-        ledger.start_run(self.run_id, self.options.command, self.manifest.file, "")
-        if self.options.asked is not None:
-            detail = redact_within(self.options.asked)
-            ledger.note(self.run_id, ASKED, detail=detail)
-        try:
-            yield
-        except BaseException as error:
-            code = error.exit_code if isinstance(error, CopyError) else ExitCode.UNEXPECTED
-            with suppress(LedgerError):  # must not hide what ended the run
-                ledger.end_run(self.run_id, code, redact_json(json.dumps(cut_short(error))))
-            raise
-        try:
-            ledger.end_run(self.run_id, report.exit_code, redact_json(summary_of(report)))
-            self.app.prune()
-        except LedgerError as error:
-            report.errors.append(ErrorRecord.of(error))
-
 
 @contextmanager
 def _placed(entry: Entry) -> Iterator[None]:
@@ -468,10 +452,7 @@ def _placed(entry: Entry) -> Iterator[None]:
     try:
         yield
     except CopyError as error:
-        place, said = str(entry.place), error.message
-        if place not in str(said):
-            error.message = T("{place}: {message}", place=place, message=said)
-        raise
+        raise placed(error, entry) from error.__cause__
 
 
 def _state_of(report: RunReport) -> ItemState:

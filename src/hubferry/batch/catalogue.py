@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hubferry.control import Patience, call
-from hubferry.errors import NotFoundError, Side, UsageError
+from hubferry.errors import CopyError, NotFoundError, Side, UsageError
 from hubferry.hubs.base import Hub
 from hubferry.model import RepoId, RepoList, RepoQuery, RepoSummary, RepoType
 
@@ -87,16 +87,19 @@ class Catalogue:
         asked = self.hub_of(hub)
         return call(self.patience(self.side), lambda: asked.list_collection(slug))
 
-    def summary(self, repo: RepoId) -> RepoSummary:
+    def summary(self, repo: RepoId, step: str = "resolve") -> RepoSummary:
         """One repository, one request.
 
         Raises:
-            NotFoundError, AccessError, HubError: as the hub says.
+            NotFoundError, AccessError, HubError: as the hub says, with side, step and repo.
         """
         asked = self.hub_of(repo.hub)
         with self._lock:
             self.asked_alone[owner_key(repo)] += 1
-        return call(self.patience(self.side), lambda: asked.summary(repo))
+        try:
+            return call(self.patience(self.side), lambda: asked.summary(repo))
+        except CopyError as error:
+            raise error.at(side=self.side, step=step, repo=str(repo)) from error.__cause__
 
     def cut_lists(self) -> dict[str, int]:
         """Owners whose list does not show everything: how many were asked for one by one."""

@@ -96,8 +96,8 @@ class Expander:
                         self._out.items.append(item)
             except CopyError as error:
                 if not _is_of_entry(error):
-                    raise _placed(error, entry) from error.__cause__
-                self._out.errors.append(_placed(error, entry))
+                    raise _of_entry(error, entry) from error.__cause__
+                self._out.errors.append(_of_entry(error, entry))
         self._refuse_shared_targets()
         self._list_target_owners()
         self._out.items = [self._with_target(item) for item in self._out.items]
@@ -193,7 +193,7 @@ class Expander:
                 target = self._target(entry, source, wanted.source)
             except UsageError as error:
                 # A name that the target's hub does not take is no reason to leave out the rest.
-                self._out.errors.append(_placed(error, entry))
+                self._out.errors.append(_of_entry(error, entry))
                 continue
             number = len(self._out.items) + 1
             yield Item(number, entry, source, target, summary, tags=wanted.tags)
@@ -402,10 +402,15 @@ def _is_of_entry(error: CopyError) -> bool:
     )
 
 
-def _placed(error: CopyError, entry: Entry) -> CopyError:
-    """Say which line of the manifest it is about."""
-    error.message = T("{place}: {message}", place=str(entry.place), message=error.message)
-    return error.at(side=Side.SOURCE, step="expand", repo=str(entry.source))
+def placed(error: CopyError, entry: Entry) -> CopyError:
+    """Say which line of the manifest it is about, once."""
+    if not str(error.message).startswith(f"{entry.place}: "):
+        error.message = T("{place}: {message}", place=str(entry.place), message=error.message)
+    return error
+
+
+def _of_entry(error: CopyError, entry: Entry) -> CopyError:
+    return placed(error, entry).at(side=Side.SOURCE, step="expand", repo=str(entry.source))
 
 
 def listing_notices(catalogues: Iterable[Catalogue]) -> list[Notice]:

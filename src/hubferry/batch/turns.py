@@ -189,14 +189,7 @@ class Turns:
         if item.source_summary is not None:
             return item.source_summary
         is_asked = needs_summary(item.entry.conditions) or self._may_be_unchanged(turn)
-        return self._asked(item) if is_asked else None
-
-    def _asked(self, item: Item) -> RepoSummary:
-        try:
-            return self.sources.summary(item.source.repo)
-        except CopyError as error:
-            repo = str(item.source.repo)
-            raise error.at(side=Side.SOURCE, step="resolve", repo=repo) from error.__cause__
+        return self.sources.summary(item.source.repo) if is_asked else None
 
     def _settled(self, turn: Turn, summary: RepoSummary | None) -> TurnResult | None:
         item, conditions = turn.item, turn.item.entry.conditions
@@ -229,9 +222,6 @@ class Turns:
             return self.targets.summary(item.target.repo)
         except NotFoundError:
             return None
-        except CopyError as error:
-            repo = str(item.target.repo)
-            raise error.at(side=Side.TARGET, step="resolve", repo=repo) from error.__cause__
 
     def _may_be_unchanged(self, turn: Turn) -> bool:
         source, target = turn.item.source, turn.item.target

@@ -108,6 +108,19 @@ only_options = opt.stack(
 )
 
 
+copying = opt.stack(
+    opt.selection,
+    to_option,
+    delete_option,
+    opt.writing,
+    opt.mirroring,
+    opt.spooling,
+    batch_options,
+    hook_option,
+)
+"""What every command that carries out a manifest can be told."""
+
+
 class BatchInvocation(Invocation):
     """A command that brings over many repositories."""
 

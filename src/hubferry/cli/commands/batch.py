@@ -10,12 +10,9 @@ import click
 from hubferry.cli import options as opt
 from hubferry.cli.batching import (
     BatchInvocation,
-    batch_options,
-    delete_option,
-    hook_option,
+    copying,
     manifest_argument,
     only_options,
-    to_option,
 )
 from hubferry.cli.localized import WHAT, Command
 from hubferry.i18n import tr
@@ -47,14 +44,7 @@ if TYPE_CHECKING:
 )
 @opt.dry_run_option
 @only_options
-@opt.selection
-@to_option
-@delete_option
-@opt.writing
-@opt.mirroring
-@opt.spooling
-@batch_options
-@hook_option
+@copying
 @opt.common
 @click.pass_context
 def batch(ctx: click.Context, /, manifest: Path, **options: Any) -> int:

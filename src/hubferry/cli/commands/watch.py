@@ -14,12 +14,9 @@ import click
 from hubferry.cli import options as opt
 from hubferry.cli.batching import (
     BatchInvocation,
-    batch_options,
-    delete_option,
-    hook_option,
+    copying,
     manifest_argument,
     merged_hubs,
-    to_option,
 )
 from hubferry.cli.localized import OUTPUT, WHEN, Command
 from hubferry.cli.settings import settings_of
@@ -103,14 +100,7 @@ V = TypeVar("V")
     about=T("Where the webhooks' secret is found: env:NAME, file:PATH or cmd:COMMAND."),
     section=WHEN,
 )
-@opt.selection
-@to_option
-@delete_option
-@opt.writing
-@opt.mirroring
-@opt.spooling
-@batch_options
-@hook_option
+@copying
 @opt.hubs
 @opt.patience
 @opt.record
